@@ -1,0 +1,33 @@
+//! What of ours can fail. What the client sent can only be denied, so it is never an `Error`.
+
+/// One type, because every caller does the same with it: one log line, and a status that fails
+/// closed. The two kinds of database error are apart because an outage may one day mean something
+/// else than an SQL error does. Messages are lower-case, end without a full stop and never hold a
+/// password, a hash or a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be reached, or did not answer within its time.
+    #[error("database {database} is not available: {reason}")]
+    Unavailable {
+        /// The database as logs name it, without its password.
+        database: String,
+        /// The cause and, where one is known, the remedy.
+        reason: String,
+    },
+    /// The database answered with an error.
+    #[error("database {database}: {reason}")]
+    Query {
+        /// The database as logs name it, without its password.
+        database: String,
+        /// The cause and, where one is known, the remedy.
+        reason: String,
+    },
+    /// A protected place without a database.
+    #[error(
+        "no AuthDjangoDatabase is set for this place: add AuthDjangoDatabase to its section or to the server"
+    )]
+    NoDatabase,
+    /// A secret or a TLS file that the configuration names cannot be used.
+    #[error("{0}")]
+    Secret(String),
+}
