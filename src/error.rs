@@ -27,6 +27,9 @@ pub enum Error {
         "no AuthDjangoDatabase is set for this place: add AuthDjangoDatabase to its section or to the server"
     )]
     NoDatabase,
+    /// A Require line's expression that cannot be evaluated.
+    #[error("the expression of a Require line: {0}")]
+    Expression(String),
     /// A secret or a TLS file that the configuration names cannot be used.
     #[error("{0}")]
     Secret(String),

@@ -1,6 +1,27 @@
-//! mod_authnz_django: protects what Apache serves with the users and groups of a Django site.
+//! mod_authnz_django: protects what Apache httpd 2.4 serves with the users and groups of a Django
+//! site, read from Django's own database.
+//!
+//! A core that knows no server, and a thin edge:
+//!
+//! - [`config`]: the table of directives
+//! - [`authn`]: who is it — a name and a password become a decision
+//! - [`authz`]: may they — the rules of the `Require` lines
+//! - [`hashers`]: Django's password hashes
+//! - [`store`]: Django's database, pooled
+//! - [`user`]: the columns of a user that matter here
+//! - [`secret`]: passwords that the configuration does not hold
+//! - [`error`]: what of ours can fail
+//! - `httpd`: the module record, its hooks and providers; the only code that is unsafe and the only
+//!   code that knows httpd
 
+pub mod authn;
+pub mod authz;
+pub mod config;
 pub mod error;
 pub mod hashers;
+pub mod secret;
 pub mod store;
 pub mod user;
+
+#[allow(unsafe_code)]
+mod httpd;

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::user::{User, UserModel};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -24,6 +25,22 @@ pub trait Store: Send + Sync {
     fn timeout(&self) -> Duration;
 }
 
+/// How long one request may still wait for databases, all its questions together.
+#[derive(Debug, Default)]
+pub struct Patience {
+    waited: Cell<Duration>,
+}
+
+impl Patience {
+    /// Asks `store` by a deadline that leaves what the request has waited before.
+    pub fn ask<T>(&self, store: &dyn Store, question: impl FnOnce(Instant) -> T) -> T {
+        let start = Instant::now();
+        let answer = question(start + store.timeout().saturating_sub(self.waited.get()));
+        self.waited.set(self.waited.get() + start.elapsed());
+        answer
+    }
+}
+
 /// What a store asks of the server that it lives in.
 pub trait Host: Send + Sync {
     /// Tells the administrator, once, of a change that asks for nothing.
@@ -37,7 +54,16 @@ pub trait Host: Send + Sync {
     fn threads(&self) -> usize;
 }
 
+/// stub
+pub struct Gate;
+impl Gate {
+    pub fn new(_threads: usize) -> Self {
+        Gate
+    }
+}
+
 /// A database of the configuration, before anything was opened.
+#[derive(Debug, PartialEq)]
 pub struct Database {
     _todo: (),
 }
@@ -64,6 +90,13 @@ impl Database {
         Ok(())
     }
 
+    pub fn redacted(&self) -> Option<String> {
+        None
+    }
+    pub fn reach(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// What the child's own user will trip over, with the remedy; asked once a child, before the
     /// first request. Opens no connection.
     pub fn check(&self) -> Result<(), String> {
@@ -75,6 +108,7 @@ impl Database {
         &self,
         _password: Option<Zeroizing<String>>,
         _host: Arc<dyn Host>,
+        _gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
         unimplemented!()
     }

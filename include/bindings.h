@@ -1,0 +1,12 @@
+/* What Rust may see of httpd and APR: nothing that is not listed here and allowed in build.rs. */
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_request.h"
+#include "apr_strings.h"
+#include "ap_expr.h"
+#include "ap_mpm.h"
+#include "ap_provider.h"
+#include "mod_auth.h"
+#include "shim.h"

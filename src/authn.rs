@@ -1,0 +1,184 @@
+//! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it.
+
+use crate::error::Error;
+use crate::hashers::{Floor, Hashers, Refusal, Verdict};
+use crate::store::{Patience, Store};
+use crate::user::{User, UserModel};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A Django site: its database, its user model, and what its rows were seen to cost.
+pub struct Site {
+    /// Where its users are kept.
+    pub store: Arc<dyn Store>,
+    /// Their table and columns.
+    pub model: Arc<UserModel>,
+    /// The highest cost of a password among them.
+    pub floor: Floor,
+}
+
+/// The answer to a name and a password.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    /// The only way in: an active user whose password it is.
+    Granted(Arc<User>),
+    /// Not the password of this user.
+    Denied(Reason),
+    /// Nobody here: another provider may know the user.
+    UserNotFound(Reason),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The table has no such user.
+    NoSuchUser,
+    /// The user is not active.
+    Inactive,
+    /// It is another password.
+    WrongPassword,
+    /// The stored hash is one that no password may match; the administrator should know.
+    Refused(Refusal),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchUser => f.write_str("no such user"),
+            Self::Inactive => f.write_str("the user is not active"),
+            Self::WrongPassword => f.write_str("password mismatch"),
+            Self::Refused(refusal) => write!(f, "the stored password is refused: {refusal}"),
+        }
+    }
+}
+
+/// Whether `password` is that of the active user `username`: `check_password` of Django 6.1's
+/// `contrib/auth/handlers/modwsgi.py`. Every answer but `Granted` has cost at least one hash of the
+/// preferred hasher, so that time tells nobody who has an account (CVE-2025-13473).
+///
+/// # Errors
+/// When the database gave no answer in the time that the request has for it.
+pub fn check_password(
+    site: &Site,
+    hashers: &Hashers,
+    username: &str,
+    password: &str,
+    patience: &Patience,
+) -> Result<Decision, Error> {
+    let store = &*site.store;
+    let user = patience
+        .ask(store, |deadline| store.get_by_natural_key(&site.model, username, deadline))?;
+    let unknown = match &user {
+        None => Some(Reason::NoSuchUser),
+        Some(user) if !user.is_active => Some(Reason::Inactive),
+        Some(_) => None,
+    };
+    match (user, unknown) {
+        (Some(user), None) => {
+            Ok(match hashers.check_password(password.as_bytes(), &user.password, &site.floor) {
+                Verdict::Correct => Decision::Granted(Arc::new(user)),
+                Verdict::Wrong => Decision::Denied(Reason::WrongPassword),
+                Verdict::Refused(refusal) => Decision::Denied(Reason::Refused(refusal)),
+            })
+        }
+        (_, reason) => {
+            hashers.spend(password.as_bytes(), &site.floor);
+            Ok(Decision::UserNotFound(reason.unwrap_or(Reason::NoSuchUser)))
+        }
+    }
+}
+
+/// What the client sent, as text: UTF-8 (RFC 7617) where both are, else Latin-1, as older clients
+/// send it; a client uses one encoding for both.
+pub fn decode<'a>(username: &'a [u8], password: &'a [u8]) -> (Cow<'a, str>, Cow<'a, str>) {
+    match (str::from_utf8(username), str::from_utf8(password)) {
+        (Ok(username), Ok(password)) => (username.into(), password.into()),
+        _ => (latin1(username).into(), latin1(password).into()),
+    }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+    use zeroize::Zeroizing;
+
+    struct Users(Vec<User>);
+
+    impl Store for Users {
+        fn get_by_natural_key(
+            &self,
+            _: &UserModel,
+            username: &str,
+            _: Instant,
+        ) -> Result<Option<User>, Error> {
+            Ok(self.0.iter().find(|user| user.username == username).cloned())
+        }
+
+        fn timeout(&self) -> Duration {
+            Duration::from_secs(5)
+        }
+    }
+
+    fn site() -> Site {
+        let user = |username: &str, password: &str, is_active| User {
+            id: "1".into(),
+            username: username.into(),
+            password: Zeroizing::new(password.into()),
+            is_active,
+            groups: vec![],
+        };
+        // The password is "secret" (Django 5.2.19, PBKDF2PasswordHasher, 1000 iterations).
+        let encoded = "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$\
+                       1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=";
+        Site {
+            store: Arc::new(Users(vec![
+                user("alice", encoded, true),
+                user("carol", encoded, false),
+                user("dave", "!unusable", true),
+                user("erin", "crypt$$x", true),
+            ])),
+            model: Arc::default(),
+            floor: Floor::default(),
+        }
+    }
+
+    fn ask(username: &str, password: &str) -> Decision {
+        let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+        check_password(&site(), &hashers, username, password, &Patience::default()).unwrap()
+    }
+
+    #[test]
+    fn only_an_active_user_with_the_right_password_is_granted() {
+        assert!(
+            matches!(ask("alice", "secret"), Decision::Granted(user) if user.username == "alice")
+        );
+        for (username, password) in
+            [("alice", "Secret"), ("alice", ""), ("dave", "secret"), ("dave", "!unusable")]
+        {
+            let decision = ask(username, password);
+            assert!(matches!(decision, Decision::Denied(Reason::WrongPassword)), "{decision:?}");
+        }
+        assert!(matches!(ask("erin", "x"), Decision::Denied(Reason::Refused(_))));
+    }
+
+    #[test]
+    fn unknown_and_inactive_are_not_found() {
+        assert!(matches!(ask("Alice", "secret"), Decision::UserNotFound(Reason::NoSuchUser)));
+        assert!(matches!(ask("", ""), Decision::UserNotFound(Reason::NoSuchUser)));
+        assert!(matches!(ask("carol", "secret"), Decision::UserNotFound(Reason::Inactive)));
+    }
+
+    #[test]
+    fn credentials_are_utf8_or_else_latin1() {
+        assert_eq!(decode("jürgen".as_bytes(), b"x").0, "jürgen");
+        assert_eq!(decode(b"j\xfcrgen", b"x").0, "jürgen");
+        assert_eq!(decode(b"j\xfcrgen", "ü".as_bytes()).1, "Ã¼");
+        assert_eq!(decode(b"a", b"\xff\xfe").1, "ÿþ");
+    }
+}

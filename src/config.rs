@@ -1,0 +1,168 @@
+//! THE table of directives. A row gives a directive its field, merge, parser, command and help;
+//! nothing else has to be written to add one.
+
+use crate::hashers::Hashers;
+use crate::secret::Source;
+use crate::store::Database;
+use crate::user::UserModel;
+use std::ffi::CStr;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use zeroize::Zeroizing;
+
+/// A value that a section sets, sets back to the default, or leaves to the section around it.
+#[derive(Debug)]
+pub struct Setting<T>(Option<Option<Arc<T>>>);
+
+impl<T> Default for Setting<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Setting<T> {
+    /// The value in force; `None` where the default is.
+    pub fn get(&self) -> Option<&Arc<T>> {
+        self.0.as_ref()?.as_ref()
+    }
+
+    /// The same for the edge that shares equal values between sections.
+    pub fn get_mut(&mut self) -> Option<&mut Arc<T>> {
+        self.0.as_mut()?.as_mut()
+    }
+
+    fn merge(base: &Self, add: &Self) -> Self {
+        Self(add.0.clone().or_else(|| base.0.clone()))
+    }
+}
+
+impl<T: FromWords> Setting<T> {
+    fn set(&mut self, words: &[&str]) -> Result<(), String> {
+        self.0 = Some(match words {
+            ["default"] => None,
+            words => Some(Arc::new(T::from_words(words)?)),
+        });
+        Ok(())
+    }
+}
+
+/// A type that reads itself from the words of its directive.
+pub trait FromWords: Sized {
+    /// # Errors
+    /// The reason and the remedy, for `apachectl configtest`; never a secret.
+    fn from_words(words: &[&str]) -> Result<Self, String>;
+}
+
+/// A row of the table, without its type.
+pub struct Directive {
+    /// Its name, as administrators write it.
+    pub name: &'static CStr,
+    /// What follows the name.
+    pub syntax: &'static str,
+    /// What holds where it is not set.
+    pub default: &'static str,
+    /// What it is for; httpd shows it (`httpd -L`).
+    pub help: &'static CStr,
+    set: fn(&mut Config, &[&str]) -> Result<(), String>,
+}
+
+impl Directive {
+    /// Sets the directive's field.
+    ///
+    /// # Errors
+    /// `"<Directive>: <reason>"`, for `apachectl configtest`; never a secret.
+    pub fn set(&self, config: &mut Config, words: &[&str]) -> Result<(), String> {
+        (self.set)(config, words)
+            .map_err(|reason| format!("{}: {reason}", self.name.to_string_lossy()))
+    }
+}
+
+macro_rules! directives {
+    ($($name:literal $syntax:literal = $default:literal, $help:literal => $field:ident: $type:ty;)*) => {
+        /// What a section says; merged from the server down to the innermost section.
+        #[derive(Debug, Default)]
+        pub struct Config {
+            $(#[doc = $default] pub $field: Setting<$type>,)*
+            /// Whether AuthGroupFile, which is not ours, is set too.
+            pub group_file: bool,
+        }
+
+        impl Config {
+            /// The settings of an inner section, `add`, over those around it, `base`.
+            pub fn merge(base: &Self, add: &Self) -> Self {
+                Self {
+                    $($field: Setting::merge(&base.$field, &add.$field),)*
+                    group_file: base.group_file || add.group_file,
+                }
+            }
+        }
+
+        /// All directives, in the README's order.
+        pub static DIRECTIVES: &[Directive] = &[$(Directive {
+            name: $name,
+            syntax: $syntax,
+            default: $default,
+            help: $help,
+            set: |config, words| config.$field.set(words),
+        }),*];
+    };
+}
+
+directives! {
+    c"AuthDjangoDatabase" "URL [key=value …]" = "none",
+        c"Django's database, postgresql://… or sqlite:/path, and how it is connected to" =>
+        database: Database;
+    c"AuthDjangoDatabasePassword" "file:PATH|env:NAME|exec:PROGRAM" = "none",
+        c"Where the password of the database comes from" =>
+        password: Password;
+    c"AuthDjangoUserModel" "app_label.Model [key=value …]" = "auth.User",
+        c"AUTH_USER_MODEL, and the tables and columns that do not follow Django's naming" =>
+        user_model: UserModel;
+    c"AuthDjangoPasswordHashers" "NAME[:COST] …" =
+        "pbkdf2_sha256 pbkdf2_sha1 argon2 bcrypt_sha256 scrypt",
+        c"PASSWORD_HASHERS: the accepted algorithms, the preferred one first" =>
+        hashers: Hashers;
+}
+
+impl FromWords for Database {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        Self::parse(words)
+    }
+}
+
+impl FromWords for UserModel {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        Self::parse(words)
+    }
+}
+
+impl FromWords for Hashers {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        Self::parse(words)
+    }
+}
+
+/// A password of a database: named while the configuration is read, fetched once before the fork.
+pub struct Password {
+    /// Where it comes from.
+    pub source: Source,
+    /// The password, once it was fetched.
+    pub value: OnceLock<Zeroizing<String>>,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl FromWords for Password {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        let [word] = words else {
+            return Err("takes one word: file:PATH, env:NAME or exec:PROGRAM, in quotes where it \
+                        has spaces"
+                .into());
+        };
+        Ok(Self { source: Source::parse(word)?, value: OnceLock::new() })
+    }
+}

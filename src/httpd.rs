@@ -1,0 +1,143 @@
+//! The edge: the module record, and the hooks by which httpd comes in. Every function that httpd
+//! calls goes through [`guard`] and hands plain values to the core.
+//!
+//! The order of a start (httpd 2.4, `server/main.c`): all modules are loaded, `pre_config`, the
+//! directives, `check_config`; `post_config`; then everything once more. A restart does the second
+//! half again. The object stays mapped (`-z nodelete`), so statics outlive all of it: each is
+//! emptied in `pre_config` or made in `child_init`.
+
+mod authn_provider;
+mod authz_provider;
+mod child;
+mod directive;
+mod ffi;
+mod group;
+mod guard;
+mod log;
+mod memo;
+mod pool;
+mod registry;
+mod request;
+
+use guard::guard;
+use std::ffi::{c_char, c_int, c_ulong};
+use std::ptr;
+
+/// The record that LoadModule looks for. httpd writes its index, handle and links into it, before
+/// any callback and while there is one thread.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+static mut authnz_django_module: ffi::module = ffi::module {
+    version: ffi::MODULE_MAGIC_NUMBER_MAJOR as c_int,
+    minor_version: ffi::MODULE_MAGIC_NUMBER_MINOR as c_int,
+    module_index: -1,
+    name: c"mod_authnz_django.c".as_ptr(),
+    dynamic_load_handle: ptr::null_mut(),
+    next: ptr::null_mut(),
+    magic: ffi::MODULE_MAGIC_COOKIE as c_ulong,
+    rewrite_args: None,
+    create_dir_config: Some(directive::create_dir_config),
+    merge_dir_config: Some(directive::merge_dir_config),
+    create_server_config: None,
+    merge_server_config: None,
+    cmds: directive::COMMANDS.0.as_ptr(),
+    register_hooks: Some(register_hooks),
+    flags: 0,
+};
+
+/// The record, as httpd's functions ask for it.
+fn module() -> *const ffi::module {
+    ptr::addr_of!(authnz_django_module)
+}
+
+extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
+    guard::install_hook();
+    guard((), || {
+        // SAFETY: httpd passes the pool of the configuration; the functions are of the hooks' types
+        // and, with `-z nodelete`, stay where they are.
+        unsafe {
+            ffi::ap_hook_pre_config(
+                Some(pre_config),
+                ptr::null(),
+                ptr::null(),
+                ffi::APR_HOOK_MIDDLE as c_int,
+            );
+            ffi::ap_hook_post_config(
+                Some(post_config),
+                ptr::null(),
+                ptr::null(),
+                ffi::APR_HOOK_MIDDLE as c_int,
+            );
+            ffi::ap_hook_child_init(
+                Some(child_init),
+                ptr::null(),
+                ptr::null(),
+                ffi::APR_HOOK_MIDDLE as c_int,
+            );
+        }
+        authn_provider::register(pool);
+        authz_provider::register(pool);
+    });
+}
+
+/// All modules are loaded and no directive was read: the moment to wrap `Require group`.
+extern "C" fn pre_config(
+    pool: *mut ffi::apr_pool_t,
+    _log: *mut ffi::apr_pool_t,
+    _temporary: *mut ffi::apr_pool_t,
+) -> c_int {
+    guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
+        registry::clear();
+        group::wrap(pool);
+        ffi::OK as c_int
+    })
+}
+
+/// The last moment as the user who starts the server: secrets are read, for the children to inherit.
+extern "C" fn post_config(
+    _pool: *mut ffi::apr_pool_t,
+    _log: *mut ffi::apr_pool_t,
+    _temporary: *mut ffi::apr_pool_t,
+    server: *mut ffi::server_rec,
+) -> c_int {
+    guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
+        // SAFETY: a query without arguments of ours.
+        let state = unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE as c_int) };
+        // Of the two rounds at start, the first only tries the configuration.
+        if state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+            return ffi::OK as c_int;
+        }
+        match registry::load() {
+            Ok(unreachable) => {
+                for reason in unreachable {
+                    log::server(server, log::Level::Warning, &reason);
+                }
+                ffi::OK as c_int
+            }
+            Err(error) => {
+                log::server(server, log::Level::Critical, &format!("cannot start: {error}"));
+                ffi::HTTP_INTERNAL_SERVER_ERROR as c_int
+            }
+        }
+    })
+}
+
+extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
+    guard((), || child::init(server));
+}
+
+/// Cuts a text at its first NUL for a function of httpd's that takes a C string.
+fn c_string(text: &str) -> std::ffi::CString {
+    let text = text.split('\0').next().unwrap_or_default();
+    std::ffi::CString::new(text).unwrap_or_default()
+}
+
+/// The bytes of a C string, none for NULL.
+fn bytes<'a>(text: *const c_char) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: httpd's strings end with NUL and live as long as the pool of what they belong to;
+    // callers keep them no longer than the callback that they were handed to.
+    unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes()
+}

@@ -1,0 +1,118 @@
+//! `AuthBasicProvider django`, and `AuthFormProvider django`, which httpd asks in the same way.
+
+use super::memo::Memo;
+use super::request::Request;
+use super::{bytes, child, ffi, guard, log};
+use crate::authn::{self, Decision, Reason};
+use crate::error::Error;
+use std::ffi::{c_char, c_int};
+
+/// A table that httpd only reads.
+struct Provider(ffi::authn_provider);
+
+// SAFETY: functions, and nobody writes over them.
+unsafe impl Sync for Provider {}
+
+static PROVIDER: Provider =
+    Provider(ffi::authn_provider { check_password: Some(check_password), get_realm_hash: None });
+
+/// Registers the provider, for internal requests too: httpd need not ask again for a sub-request
+/// in the same section.
+pub(super) fn register(pool: *mut ffi::apr_pool_t) {
+    // SAFETY: called while hooks are registered, with the pool of the configuration; name and
+    // table are static.
+    unsafe {
+        ffi::ap_register_auth_provider(
+            pool,
+            ffi::AUTHN_PROVIDER_GROUP.as_ptr(),
+            c"django".as_ptr(),
+            ffi::AUTHN_PROVIDER_VERSION.as_ptr(),
+            (&raw const PROVIDER.0).cast(),
+            ffi::AP_AUTH_INTERNAL_PER_CONF as c_int,
+        );
+    }
+}
+
+/// `mod_auth.h`, `check_password`.
+extern "C" fn check_password(
+    raw: *mut ffi::request_rec,
+    user: *const c_char,
+    password: *const c_char,
+) -> ffi::authn_status {
+    guard::guard_request(raw, ffi::authn_status_AUTH_GENERAL_ERROR, || {
+        // SAFETY: httpd hands us the request for this callback.
+        let request = unsafe { Request::new(raw) };
+        let (user, password) = (bytes(user), bytes(password));
+        match decide(&request, request.top().memo(), user, password) {
+            Ok(Decision::Granted(user)) => {
+                request.memo().grant(&user);
+                request.set_user(&user.username);
+                ffi::authn_status_AUTH_GRANTED
+            }
+            Ok(Decision::Denied(reason)) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_DENIED
+            }
+            Ok(Decision::UserNotFound(reason)) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_USER_NOT_FOUND
+            }
+            Err(error) => {
+                fail(&request, user, "authentication", &error);
+                ffi::authn_status_AUTH_GENERAL_ERROR
+            }
+        }
+    })
+}
+
+/// Asks the client's request first, whose sub-request this may be, and then the site.
+fn decide(
+    request: &Request<'_>,
+    memo: &Memo,
+    user: &[u8],
+    password: &[u8],
+) -> Result<Decision, Error> {
+    let config = request.config().ok_or(Error::NoDatabase)?;
+    let site = child::site(config).ok_or(Error::NoDatabase)?;
+    let hashers = child::hashers(config);
+    if let Some(decision) = memo.verified(&site, hashers, user, password) {
+        return Ok(decision);
+    }
+    let (username, text) = authn::decode(user, password);
+    #[cfg(feature = "test-panic")]
+    #[allow(clippy::panic)]
+    if username == "panic" {
+        panic!("the test asked for it");
+    }
+    let decision = authn::check_password(&site.site, hashers, &username, &text, &memo.patience)?;
+    memo.verify(&site, hashers, user, password, &decision);
+    Ok(decision)
+}
+
+/// mod_auth_basic logs each refusal itself; ours is the reason, and what the administrator has to
+/// mend.
+fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
+    let text = || {
+        let (user, uri) = (String::from_utf8_lossy(user), request.uri());
+        format!("user {user}: authentication failure for \"{uri}\": {reason}")
+    };
+    match reason {
+        Reason::Refused(refusal) => {
+            let key = format!("{}: {refusal}", String::from_utf8_lossy(user));
+            log::request_limited(request.raw(), log::Level::Warning, &key, text);
+        }
+        _ if log::wants(request.raw(), log::Level::Debug) => {
+            log::request(request.raw(), log::Level::Debug, &text());
+        }
+        _ => {}
+    }
+}
+
+/// The one line of an error, which httpd answers with 500.
+pub(super) fn fail(request: &Request<'_>, user: &[u8], what: &str, error: &Error) {
+    let key = error.to_string();
+    log::request_limited(request.raw(), log::Level::Error, &key, || {
+        let (user, uri) = (String::from_utf8_lossy(user), request.uri());
+        format!("user {user}: {what} error for \"{uri}\": {error}")
+    });
+}

@@ -1,0 +1,167 @@
+//! What a child has: the pools of its databases and the sites that its requests met. Made after the
+//! fork, because neither threads nor connections survive one.
+
+use super::{ffi, log, registry};
+use crate::authn::Site;
+use crate::config::{Config, Password};
+use crate::hashers::{Floor, Hashers};
+use crate::store::{Database, Gate, Host, Store};
+use crate::user::UserModel;
+use std::ffi::c_int;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::{io, mem, ptr, thread};
+
+/// A site as the configuration names it.
+pub(super) struct KnownSite {
+    database: Arc<Database>,
+    password: Option<Arc<Password>>,
+    /// What the core asks.
+    pub(super) site: Site,
+}
+
+struct Opened {
+    database: Arc<Database>,
+    password: Option<Arc<Password>>,
+    store: Arc<dyn Store>,
+}
+
+struct Child {
+    host: Arc<Server>,
+    gate: Arc<Gate>,
+    stores: Mutex<Vec<Opened>>,
+    sites: RwLock<Vec<Arc<KnownSite>>>,
+}
+
+static CHILD: RwLock<Option<Arc<Child>>> = RwLock::new(None);
+
+/// `auth.User`, where no AuthDjangoUserModel is set.
+static USER_MODEL: LazyLock<Arc<UserModel>> = LazyLock::new(Arc::default);
+
+/// Django's default list, where no AuthDjangoPasswordHashers is set.
+static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
+
+/// Begins a child: a lazy pool for each database, and a warning where its user will trip.
+pub(super) fn init(server: *mut ffi::server_rec) {
+    let host = Arc::new(Server { server: server as usize, threads: threads() });
+    let gate = Arc::new(Gate::new(host.threads()));
+    *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
+        Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
+    for database in registry::databases() {
+        if let Err(reason) = database.check() {
+            log::server(server, log::Level::Warning, &reason);
+        }
+    }
+}
+
+/// The site that a section means; `None` where no database is in reach.
+pub(super) fn site(config: &Config) -> Option<Arc<KnownSite>> {
+    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+    let database = config.database.get()?;
+    let password = config.password.get();
+    let model = config.user_model.get().unwrap_or(&USER_MODEL);
+    let find = |known: &[Arc<KnownSite>]| {
+        known
+            .iter()
+            .find(|known| {
+                Arc::ptr_eq(&known.database, database)
+                    && same(known.password.as_ref(), password)
+                    && known.site.model == *model
+            })
+            .cloned()
+    };
+    if let Some(known) = find(&child.sites.read().unwrap_or_else(PoisonError::into_inner)) {
+        return Some(known);
+    }
+    let mut sites = child.sites.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = find(&sites) {
+        return Some(known);
+    }
+    let known = Arc::new(KnownSite {
+        database: Arc::clone(database),
+        password: password.cloned(),
+        site: Site {
+            store: child.store(database, password),
+            model: Arc::clone(model),
+            floor: Floor::default(),
+        },
+    });
+    sites.push(Arc::clone(&known));
+    Some(known)
+}
+
+/// The accepted algorithms of a section.
+pub(super) fn hashers(config: &Config) -> &Arc<Hashers> {
+    config.hashers.get().unwrap_or(&HASHERS)
+}
+
+fn same(a: Option<&Arc<Password>>, b: Option<&Arc<Password>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl Child {
+    fn store(&self, database: &Arc<Database>, password: Option<&Arc<Password>>) -> Arc<dyn Store> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = stores.iter().find(|opened| {
+            Arc::ptr_eq(&opened.database, database) && same(opened.password.as_ref(), password)
+        }) {
+            return Arc::clone(&opened.store);
+        }
+        let value = password.and_then(|password| password.value.get()).cloned();
+        let host: Arc<dyn Host> = Arc::clone(&self.host) as _;
+        let store = database.open(value, host, Arc::clone(&self.gate));
+        stores.push(Opened {
+            database: Arc::clone(database),
+            password: password.cloned(),
+            store: Arc::clone(&store),
+        });
+        store
+    }
+}
+
+/// httpd, as far as the core needs it.
+struct Server {
+    /// The main server's record, for its log. An address, since the record lives as long as the
+    /// child does.
+    server: usize,
+    threads: usize,
+}
+
+impl Host for Server {
+    fn notice(&self, message: &str) {
+        log::server(self.server as *const ffi::server_rec, log::Level::Notice, message);
+    }
+
+    /// The thread takes no signals: httpd's handlers belong to httpd's threads.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        // SAFETY: both sets are initialised before they are read; the calls only change the
+        // signal mask of this thread, which is set back below and inherited by the new one.
+        let before = unsafe {
+            let mut all: libc::sigset_t = mem::zeroed();
+            let mut before: libc::sigset_t = mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            before
+        };
+        let started =
+            thread::Builder::new().name(name.to_owned()).spawn(|| super::guard((), body)).map(drop);
+        // SAFETY: `before` was filled in above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+        started
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+/// ThreadsPerChild, 1 with prefork.
+fn threads() -> usize {
+    let mut threads: c_int = 0;
+    // SAFETY: the MPM writes an int.
+    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &mut threads) };
+    usize::try_from(threads).unwrap_or(0).max(1)
+}

@@ -1,0 +1,139 @@
+//! The table of directives as httpd reads it, and the per-directory configuration that it fills.
+
+use super::{bytes, ffi, guard, pool, registry};
+use crate::config::{Config, DIRECTIVES, Directive};
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+
+/// Ours, `AuthGroupFile`, and the end.
+const LENGTH: usize = DIRECTIVES.len() + 2;
+
+/// A table that httpd only reads.
+pub(super) struct Commands(pub(super) [ffi::command_rec; LENGTH]);
+
+// SAFETY: the pointers lead to statics and functions, and nobody writes through them.
+unsafe impl Sync for Commands {}
+
+/// `cmds` of the module record.
+pub(super) static COMMANDS: Commands = Commands(commands());
+
+const fn commands() -> [ffi::command_rec; LENGTH] {
+    const END: ffi::command_rec = ffi::command_rec {
+        name: ptr::null(),
+        func: ffi::cmd_func { take_argv: None },
+        cmd_data: ptr::null_mut(),
+        req_override: 0,
+        args_how: 0,
+        errmsg: ptr::null(),
+    };
+    let mut commands = [END; LENGTH];
+    let mut n = 0;
+    while n < DIRECTIVES.len() {
+        let row: &'static Directive = &DIRECTIVES[n];
+        commands[n] = ffi::command_rec {
+            name: row.name.as_ptr(),
+            func: ffi::cmd_func { take_argv: Some(set) },
+            cmd_data: ptr::from_ref(row).cast_mut().cast(),
+            // Server, virtual host and section, never .htaccess.
+            req_override: (ffi::RSRC_CONF | ffi::ACCESS_CONF) as c_int,
+            args_how: ffi::cmd_how_TAKE_ARGV,
+            errmsg: row.help.as_ptr(),
+        };
+        n += 1;
+    }
+    commands[n] = ffi::command_rec {
+        name: c"AuthGroupFile".as_ptr(),
+        func: ffi::cmd_func { take1: Some(note_group_file) },
+        cmd_data: ptr::null_mut(),
+        req_override: ffi::OR_AUTHCFG as c_int,
+        args_how: ffi::cmd_how_TAKE1,
+        errmsg: c"mod_authz_groupfile's own; noted here, so that Require group asks the file too"
+            .as_ptr(),
+    };
+    commands
+}
+
+/// The one setter: the row says which field the words are for.
+extern "C" fn set(
+    cmd: *mut ffi::cmd_parms,
+    config: *mut c_void,
+    argc: c_int,
+    argv: *const *mut c_char,
+) -> *const c_char {
+    guard(c"a defect of this module stopped the directive".as_ptr(), || {
+        // SAFETY: httpd passes its own `cmd`; `info` is the row that `commands` put there;
+        // `config` is what `create_dir_config` made for this section, and nobody else has it now.
+        let (cmd, row, config) =
+            unsafe { (&*cmd, &*(*cmd).info.cast::<Directive>(), &mut *config.cast::<Config>()) };
+        let words: Result<Vec<&str>, _> = (0..usize::try_from(argc).unwrap_or(0))
+            // SAFETY: `argv` has `argc` strings.
+            .map(|n| str::from_utf8(bytes(unsafe { *argv.add(n) })))
+            .collect();
+        let result = match words {
+            Ok(words) => row.set(config, &words),
+            Err(_) => Err(format!("{}: the words are not UTF-8", row.name.to_string_lossy())),
+        };
+        match result {
+            Ok(()) => {
+                if row.name == c"AuthDjangoDatabase" {
+                    hide_password(cmd, config);
+                }
+                registry::adopt(config);
+                ptr::null()
+            }
+            Err(reason) => pool::c_str(cmd.pool, &reason),
+        }
+    })
+}
+
+/// Takes a password out of httpd's copy of the line, which mod_info would show.
+fn hide_password(cmd: &ffi::cmd_parms, config: &Config) {
+    let words = config.database.get().and_then(|database| database.redacted());
+    if let Some(words) = words.filter(|_| !cmd.directive.is_null()) {
+        // SAFETY: the node belongs to the configuration's tree, which is not const but for the
+        // setters; its arguments were read already, and the new ones live as long as the tree.
+        unsafe { (*cmd.directive).args = pool::c_str(cmd.pool, &words) };
+    }
+}
+
+extern "C" fn note_group_file(
+    cmd: *mut ffi::cmd_parms,
+    config: *mut c_void,
+    _path: *const c_char,
+) -> *const c_char {
+    guard(c"a defect of this module stopped AuthGroupFile".as_ptr(), || {
+        // SAFETY: a query with a constant name.
+        let owner = unsafe { ffi::ap_find_linked_module(c"mod_authz_groupfile.c".as_ptr()) };
+        if owner.is_null() {
+            // SAFETY: httpd passes its own `cmd`.
+            let pool = unsafe { (*cmd).pool };
+            return pool::c_str(
+                pool,
+                "Invalid command 'AuthGroupFile', perhaps misspelled or defined by a module not \
+                 included in the server configuration: it is mod_authz_groupfile's",
+            );
+        }
+        // SAFETY: `config` is what `create_dir_config` made for this section.
+        unsafe { (*config.cast::<Config>()).group_file = true };
+        ptr::null()
+    })
+}
+
+pub(super) extern "C" fn create_dir_config(
+    pool: *mut ffi::apr_pool_t,
+    _directory: *mut c_char,
+) -> *mut c_void {
+    guard(ptr::null_mut(), || pool::allocate(pool, Config::default()).cast())
+}
+
+pub(super) extern "C" fn merge_dir_config(
+    pool: *mut ffi::apr_pool_t,
+    base: *mut c_void,
+    add: *mut c_void,
+) -> *mut c_void {
+    guard(ptr::null_mut(), || {
+        // SAFETY: httpd merges two values that `create_dir_config` or this function made.
+        let (base, add) = unsafe { (&*base.cast::<Config>(), &*add.cast::<Config>()) };
+        pool::allocate(pool, Config::merge(base, add)).cast()
+    })
+}

@@ -1,0 +1,139 @@
+//! httpd's error log, under this module's own index; the core never logs.
+
+use super::{c_string, ffi};
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The levels in use (`http_log.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Critical = ffi::APLOG_CRIT as isize,
+    Error = ffi::APLOG_ERR as isize,
+    Warning = ffi::APLOG_WARNING as isize,
+    Notice = ffi::APLOG_NOTICE as isize,
+    Debug = ffi::APLOG_DEBUG as isize,
+}
+
+/// Whether a line about this request would be written, so that it need not be made if not.
+pub(super) fn wants(request: *const ffi::request_rec, level: Level) -> bool {
+    // SAFETY: `request` is valid for the callback that it was handed to.
+    unsafe { ffi::authnz_django_logs_request(request, level as i32) != 0 }
+}
+
+/// One line about a request.
+#[track_caller]
+pub(super) fn request(request: *const ffi::request_rec, level: Level, text: &str) {
+    let at = Location::caller();
+    let (file, text) = (c_string(at.file()), c_string(text));
+    // SAFETY: `request` is valid for the callback that it was handed to; httpd copies the strings.
+    unsafe {
+        ffi::authnz_django_log_request(
+            file.as_ptr(),
+            at.line() as i32,
+            level as i32,
+            request,
+            text.as_ptr(),
+        );
+    }
+}
+
+/// One line about a server; about none in particular where `server` is NULL.
+#[track_caller]
+pub(super) fn server(server: *const ffi::server_rec, level: Level, text: &str) {
+    let at = Location::caller();
+    let (file, text) = (c_string(at.file()), c_string(text));
+    // SAFETY: `server` is NULL, which httpd allows, or lives as long as the configuration; httpd
+    // copies the strings.
+    unsafe {
+        ffi::authnz_django_log_server(
+            file.as_ptr(),
+            at.line() as i32,
+            level as i32,
+            server,
+            text.as_ptr(),
+        );
+    }
+}
+
+/// A line that a child may have to say for every request is said once in this time.
+const REPEAT: Duration = Duration::from_secs(10);
+
+/// No child remembers more lines than these.
+const REMEMBERED: usize = 256;
+
+/// What was said last, and how often it was held back since.
+static SAID: LazyLock<Mutex<HashMap<String, (Instant, u64)>>> = LazyLock::new(Mutex::default);
+
+/// One line about a request, unless this child said the same within ten seconds. `key` is what makes
+/// two lines the same; the next line that is said tells how many were not.
+#[track_caller]
+pub(super) fn request_limited(
+    about: *const ffi::request_rec,
+    level: Level,
+    key: &str,
+    text: impl FnOnce() -> String,
+) {
+    if !wants(about, level) {
+        return;
+    }
+    if let Some(held_back) = may_say(&SAID, key, Instant::now()) {
+        let mut text = text();
+        if held_back > 0 {
+            text.push_str(&format!(" ({held_back} more like it in between)"));
+        }
+        request(about, level, &text);
+    }
+}
+
+/// Whether the line may be said now and, if so, how many were held back.
+fn may_say(said: &Mutex<HashMap<String, (Instant, u64)>>, key: &str, now: Instant) -> Option<u64> {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((last, held_back)) = said.get_mut(key) {
+        if now.duration_since(*last) < REPEAT {
+            *held_back += 1;
+            return None;
+        }
+        *last = now;
+        return Some(std::mem::take(held_back));
+    }
+    if said.len() >= REMEMBERED {
+        said.retain(|_, (last, _)| now.duration_since(*last) < REPEAT);
+    }
+    // A flood of different lines within ten seconds: the log is told enough.
+    if said.len() >= REMEMBERED {
+        return None;
+    }
+    said.insert(key.to_owned(), (now, 0));
+    Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_line_is_said_once_in_ten_seconds() {
+        let said = Mutex::default();
+        let start = Instant::now();
+        assert_eq!(may_say(&said, "a", start), Some(0));
+        assert_eq!(may_say(&said, "a", start + Duration::from_secs(9)), None);
+        assert_eq!(may_say(&said, "a", start + Duration::from_secs(9)), None);
+        assert_eq!(may_say(&said, "b", start + Duration::from_secs(9)), Some(0));
+        assert_eq!(may_say(&said, "a", start + REPEAT), Some(2));
+        assert_eq!(may_say(&said, "a", start + REPEAT * 2), Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_bounded() {
+        let said = Mutex::default();
+        let start = Instant::now();
+        for n in 0..1000 {
+            let told = may_say(&said, &n.to_string(), start).is_some();
+            assert_eq!(told, n < REMEMBERED);
+        }
+        assert!(may_say(&said, "later", start + REPEAT).is_some());
+        assert_eq!(said.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,94 @@
+//! `Request`: httpd's `request_rec`, for as long as the callback that it was handed to.
+
+use super::memo::Memo;
+use super::{bytes, ffi, module, pool};
+use crate::config::Config;
+use std::marker::PhantomData;
+
+/// A request, borrowed for one callback.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    raw: *mut ffi::request_rec,
+    callback: PhantomData<&'a ffi::request_rec>,
+}
+
+impl<'a> Request<'a> {
+    /// # Safety
+    /// `raw` is the request that httpd handed to the callback which `'a` is not to outlive.
+    pub(super) unsafe fn new(raw: *mut ffi::request_rec) -> Self {
+        Self { raw, callback: PhantomData }
+    }
+
+    /// For httpd's own functions.
+    pub(super) fn raw(&self) -> *mut ffi::request_rec {
+        self.raw
+    }
+
+    /// What lives as long as the request.
+    pub(super) fn pool(&self) -> *mut ffi::apr_pool_t {
+        // SAFETY: `new`.
+        unsafe { (*self.raw).pool }
+    }
+
+    /// Who was authenticated, or is about to be.
+    pub(super) fn user(&self) -> Option<&'a [u8]> {
+        // SAFETY: `new`; httpd's strings live as long as the request.
+        let user = unsafe { (*self.raw).user };
+        (!user.is_null()).then(|| bytes(user))
+    }
+
+    /// Sets REMOTE_USER.
+    pub(super) fn set_user(&self, name: &str) {
+        let name = pool::c_str(self.pool(), name);
+        // SAFETY: `new`; the name lives as long as the request.
+        unsafe { (*self.raw).user = name };
+    }
+
+    /// What was asked for, for the log.
+    pub(super) fn uri(&self) -> String {
+        // SAFETY: `new`.
+        String::from_utf8_lossy(bytes(unsafe { (*self.raw).uri })).into_owned()
+    }
+
+    /// The settings of the innermost section; those of an alias during its callback.
+    pub(super) fn config(&self) -> Option<&'a Config> {
+        // SAFETY: `new`; our value in the vector is NULL or what `create_dir_config` or
+        // `merge_dir_config` made, and lives as long as the request.
+        unsafe {
+            ffi::ap_get_module_config((*self.raw).per_dir_config, module())
+                .cast::<Config>()
+                .as_ref()
+        }
+    }
+
+    /// The request of the client, whose sub-request or redirect this one may be.
+    pub(super) fn top(&self) -> Self {
+        let mut raw = self.raw;
+        loop {
+            // SAFETY: `new`; the requests that this one comes from outlive it.
+            let (prev, main) = unsafe { ((*raw).prev, (*raw).main) };
+            raw = if !prev.is_null() {
+                prev
+            } else if !main.is_null() {
+                main
+            } else {
+                return Self { raw, callback: PhantomData };
+            };
+        }
+    }
+
+    /// What this request remembers; one thread serves a request.
+    pub(super) fn memo(&self) -> &'a Memo {
+        // SAFETY: `new`; our value in the request's own vector is NULL until we put a memo there,
+        // which lives in the pool of the request.
+        unsafe {
+            let vector = (*self.raw).request_config;
+            let mut memo = ffi::ap_get_module_config(vector, module()).cast::<Memo>();
+            if memo.is_null() {
+                memo = pool::allocate(self.pool(), Memo::default());
+                ffi::ap_set_module_config(vector, module(), memo.cast());
+            }
+            &*memo
+        }
+    }
+}
