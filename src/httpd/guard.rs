@@ -20,7 +20,12 @@ thread_local! {
 pub(super) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        panic::set_hook(Box::new(|info| {
+        // Other tests of the same process want to see theirs.
+        #[cfg(test)]
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            #[cfg(test)]
+            before(info);
             let message = info.payload().downcast_ref::<&str>().copied().unwrap_or("panic");
             let place = match info.location() {
                 Some(at) => format!("{message} at {}:{}", at.file(), at.line()),

@@ -1,0 +1,132 @@
+//! Django itself: it makes the users, and it is asked what is right.
+
+use super::{required, run};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A user of the reference project (`tests/django/populate.py`).
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub username: String,
+    pub password: String,
+    pub kind: String,
+    pub groups: Vec<String>,
+    /// Django may be asked about this row.
+    pub oracle: bool,
+    /// Only Django 4.2 and older know its algorithm.
+    pub dropped: bool,
+    /// The row costs what a live one does.
+    pub slow: bool,
+    /// Basic authentication can carry the name.
+    pub basic: bool,
+}
+
+/// What `populate.py` made.
+#[derive(Debug, Clone)]
+pub struct Population {
+    pub model: String,
+    pub hashers: Vec<String>,
+    pub groups: Vec<String>,
+    pub users: Vec<Person>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(text).collect()
+}
+
+/// Makes the tables and users of the reference project.
+pub fn populate(database: &str, model: &str) -> Population {
+    let output = run(python("5.2", "populate.py", database, model));
+    let value: Value = serde_json::from_str(&output).unwrap();
+    let users = value["users"].as_array().unwrap();
+    Population {
+        model: model.to_owned(),
+        hashers: texts(&value["hashers"]),
+        groups: texts(&value["groups"]),
+        users: users
+            .iter()
+            .map(|user| Person {
+                username: text(&user["username"]),
+                password: text(&user["password"]),
+                kind: text(&user["kind"]),
+                groups: texts(&user["groups"]),
+                oracle: user["oracle"].as_bool().unwrap(),
+                dropped: user["dropped"].as_bool().unwrap(),
+                slow: user["slow"].as_bool().unwrap(),
+                basic: user["basic"].as_bool().unwrap(),
+            })
+            .collect(),
+    }
+}
+
+/// A script of `tests/django` under the Django of that version.
+pub fn python<'a>(version: &str, script: &str, database: &str, model: &str) -> &'a mut Command {
+    let venv = required("DJANGO_VENV");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/django");
+    let mut command = Command::new(format!("{venv}/bin/python"));
+    command
+        .arg(scripts.join(script))
+        .current_dir(&scripts)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("DJANGO_DB", database)
+        .env("DJANGO_USER_MODEL", model);
+    if version != "5.2" {
+        command.env("PYTHONPATH", format!("{venv}/../django-{version}"));
+    }
+    Box::leak(Box::new(command))
+}
+
+/// Django's own `check_password` and `groups_for_user` (`contrib/auth/handlers/modwsgi.py`).
+pub struct Oracle {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    pub fn start(version: &str, database: &str, model: &str) -> Self {
+        let mut child = python(version, "oracle.py", database, model)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let questions = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, questions, answers }
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.questions, "{question}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{question}: {line:?}: {e}"))
+    }
+
+    /// True, false, or null for nobody; `Err` where Django raises.
+    pub fn check_password(&mut self, username: &str, password: &str) -> Result<Option<bool>, String> {
+        let question = json!({"op": "check_password", "username": username, "password": password});
+        let reply = self.ask(&question);
+        match reply.get("error") {
+            Some(error) => Err(text(error)),
+            None => Ok(reply["answer"].as_bool()),
+        }
+    }
+
+    pub fn groups_for_user(&mut self, username: &str) -> Vec<String> {
+        let reply = self.ask(&json!({"op": "groups_for_user", "username": username}));
+        texts(&reply["answer"])
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

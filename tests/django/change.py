@@ -1,0 +1,33 @@
+"""Changes users of the reference project, as an administrator of the site does in Django:
+
+    change.py password=NAME=SECRET  active=NAME=0|1  group=NAME=GROUP  ungroup=NAME=GROUP  delete=NAME
+"""
+import os
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+
+import django
+
+django.setup()
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+
+for word in sys.argv[1:]:
+    what, name, *value = word.split("=", 2)
+    user = get_user_model()._default_manager.get_by_natural_key(name)
+    if what == "password":
+        user.set_password(*value)
+        user.save()
+    elif what == "active":
+        user.is_active = value == ["1"]
+        user.save()
+    elif what == "group":
+        user.groups.add(Group.objects.get(name=value[0]))
+    elif what == "ungroup":
+        user.groups.remove(Group.objects.get(name=value[0]))
+    elif what == "delete":
+        user.delete()
+    else:
+        raise SystemExit(f"change: no such change: {what}")
