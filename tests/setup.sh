@@ -75,7 +75,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        say "through sudo: $*"
+        printf 'setup: through sudo: %s\n' "$*" >&2
         sudo "$@"
     else
         fail "the packages above must be installed by root, and there is no sudo here: run 'tests/setup.sh $stage' as root once"
@@ -99,10 +99,17 @@ install_packages() {
         printf '         %-26s %s\n' "${entry%%|*}" "${entry#*|}"
         names+=("${entry%%|*}")
     done
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q update </dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q -y --no-install-recommends \
-        -o DPkg::Path="$(quiet_path)" -o Dpkg::Options::=--force-confold \
-        install "${names[@]}" </dev/null
+    apt update
+    apt -y --no-install-recommends -o DPkg::Path="$(quiet_path)" -o Dpkg::Options::=--force-confold \
+        install "${names[@]}"
+}
+
+# A few hundred lines that nobody reads while all is well.
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q -o Dpkg::Use-Pty=0 "$@" \
+        </dev/null >>"$target/apt.log" 2>&1 && return 0
+    tail -n 20 "$target/apt.log" >&2
+    fail "apt-get could not do it; all of its words are in $target/apt.log"
 }
 
 # --- Rust --------------------------------------------------------------------------------------------
@@ -171,9 +178,12 @@ apache2_layout() {
     say "unpacking Debian's package apache2 into target/apache2-layout (not installed)"
     rm -rf "$dir"
     mkdir -p "$dir"
-    (cd "$dir" && { apt-get -q -q download apache2 2>/dev/null || {
-        as_root apt-get -q -q update </dev/null && apt-get -q -q download apache2; }; } &&
-        dpkg-deb -x apache2_*.deb . && rm -f apache2_*.deb)
+    (cd "$dir" && apt-get -q -q download apache2 2>/dev/null) || {
+        apt update
+        (cd "$dir" && apt-get -q -q download apache2)
+    }
+    dpkg-deb -x "$dir"/apache2_*.deb "$dir"
+    rm -f "$dir"/apache2_*.deb
 }
 
 # --- The stages --------------------------------------------------------------------------------------
