@@ -71,15 +71,14 @@ STUB
     printf '%s' "$dir:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        printf 'setup: through sudo: %s\n' "$*" >&2
-        sudo "$@"
-    else
-        fail "the packages above must be installed by root, and there is no sudo here: run 'tests/setup.sh $stage' as root once"
-    fi
+# Root directly, else sudo.
+become=()
+privileges() {
+    [ "$(id -u)" != 0 ] || return 0
+    command -v sudo >/dev/null ||
+        fail "they must be installed by root, and there is no sudo here: run 'tests/setup.sh $stage' as root once"
+    say "through sudo, which may ask for your password"
+    become=(sudo)
 }
 
 install_packages() {
@@ -99,6 +98,7 @@ install_packages() {
         printf '         %-26s %s\n' "${entry%%|*}" "${entry#*|}"
         names+=("${entry%%|*}")
     done
+    privileges
     apt update
     apt -y --no-install-recommends -o DPkg::Path="$(quiet_path)" -o Dpkg::Options::=--force-confold \
         install "${names[@]}"
@@ -106,7 +106,7 @@ install_packages() {
 
 # A few hundred lines that nobody reads while all is well.
 apt() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q -o Dpkg::Use-Pty=0 "$@" \
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -q -o Dpkg::Use-Pty=0 "$@" \
         </dev/null >>"$target/apt.log" 2>&1 && return 0
     tail -n 20 "$target/apt.log" >&2
     fail "apt-get could not do it; all of its words are in $target/apt.log"
@@ -179,6 +179,7 @@ apache2_layout() {
     rm -rf "$dir"
     mkdir -p "$dir"
     (cd "$dir" && apt-get -q -q download apache2 2>/dev/null) || {
+        privileges
         apt update
         (cd "$dir" && apt-get -q -q download apache2)
     }
