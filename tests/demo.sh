@@ -22,6 +22,7 @@ fi
 
 state='' temporary='' httpd='' postgresql=''
 
+# shellcheck disable=SC2317 # called by the traps below
 stop() {
     local rc=$?
     trap '' INT TERM HUP
@@ -33,16 +34,15 @@ stop() {
     if [ -n "$postgresql" ]; then
         as_postgres "$postgresql/pg_ctl" -D "$state/postgresql/data" -m fast -w stop >/dev/null 2>&1 || true
     fi
-    if [ -n "$temporary" ]; then
-        if [ "$rc" != 0 ]; then
-            say "$state is kept, for its logs; remove it when you have read them"
-        else
-            rm -rf "$state"
-        fi
+    if [ "$rc" = 0 ] && [ -n "$temporary${DEMO_ONCE:-}" ]; then
+        rm -rf "$state"
+    elif [ -n "$temporary" ]; then
+        say "$state is kept, for its logs; remove it when you have read them"
     fi
     [ -z "$httpd" ] || say "stopped"
     exit "$rc"
 }
+# shellcheck disable=SC2317
 interrupted() {
     echo
     exit 0
@@ -60,7 +60,8 @@ readonly module=$repo/target/mod_authnz_django.so python=$repo/target/venv/bin/p
 
 # Started by root, Apache's children and PostgreSQL run as users of their own; else all is yours.
 user=$(id -un)
-root=$([ "$(id -u)" = 0 ] && echo yes || true)
+root=''
+if [ "$(id -u)" = 0 ]; then root=yes; fi
 web=$user
 owner=$user
 if [ -n "$root" ]; then
@@ -83,6 +84,13 @@ reachable() { # directory: can they all get there?
 }
 
 state=$repo/target/demo/$port
+# A demo that was killed the hard way left its PostgreSQL behind, if that pid is still the same program.
+if pid=$(head -n 1 "$state/postgresql/data/postmaster.pid" 2>/dev/null) &&
+    grep -qF "$state/postgresql/data" "/proc/$pid/cmdline" 2>/dev/null; then
+    say "stopping the PostgreSQL of an earlier demo"
+    kill -INT "$pid"
+    while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.1; done
+fi
 rm -rf "$state"
 mkdir -p "$state"
 # The path of a unix socket may have 107 bytes.
@@ -115,10 +123,11 @@ start_postgresql() {
     # Its owner comes in by the socket's word for who he is; everybody else brings a password.
     printf 'local all "%s" peer\nlocal all all scram-sha-256\n' "$owner" |
         as_postgres tee "$dir/data/pg_hba.conf" >/dev/null
+    # From here on there is something to stop, even if Ctrl-C comes before it is up.
+    postgresql=$bin
     as_postgres "$bin/pg_ctl" -D "$dir/data" -l "$dir/postgresql.log" -w \
         -o "-c listen_addresses='' -c unix_socket_directories='$dir' -c fsync=off" start >/dev/null ||
         fail "PostgreSQL did not start: $dir/postgresql.log"
-    postgresql=$bin
     ln -s "$dir/postgresql.log" "$state/logs/postgresql.log"
     as_postgres "$bin/psql" -h "$dir" -U "$owner" -d postgres -qX -v ON_ERROR_STOP=1 <<SQL
 CREATE ROLE django LOGIN PASSWORD '$django_password';

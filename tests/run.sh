@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Runs every unit and integration test, keeps their words in target/test.log, and counts them: the last
+# line is "N passed, N failed". Called by `make test`, which has built everything and says where it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+: "${MODULE:?run make test}" "${MODULE_PANIC:?run make test}" "${DJANGO_VENV:?run make test}"
+PGBIN=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
+export PGBIN=${PGBIN%/initdb} RUST_BACKTRACE=${RUST_BACKTRACE:-1} CARGO_TERM_COLOR=never
+readonly log=$PWD/target/test.log
+: >"$log"
+
+died=0
+
+rust() { # arguments of cargo test
+    local rc=0 before
+    before=$(grep -c '^test result: FAILED' "$log" || true)
+    cargo test --release --no-fail-fast "$@" </dev/null 2>&1 | tee -a "$log" || rc=$?
+    # A test program that dies says no result; nor does one that does not compile.
+    if [ "$rc" != 0 ] && [ "$(grep -c '^test result: FAILED' "$log" || true)" = "$before" ]; then
+        echo "cargo test $* ended with $rc, without a result" | tee -a "$log"
+        died=$((died + 1))
+    fi
+}
+
+script() { # name, command: one test each, told in cargo's words
+    local name=$1 rc=0
+    shift
+    "$@" </dev/null >"$log.script" 2>&1 || rc=$?
+    {
+        if [ "$rc" = 0 ]; then
+            printf 'test %s ... ok\n' "$name"
+            echo "test result: ok. 1 passed; 0 failed"
+        else
+            sed "s|^|$name: |" "$log.script"
+            printf 'test %s ... FAILED\n' "$name"
+            echo "test result: FAILED. 0 passed; 1 failed"
+        fi
+    } | tee -a "$log"
+    rm -f "$log.script"
+}
+
+free_port() {
+    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+rust --lib
+if compgen -G 'tests/*.rs' >/dev/null; then
+    # Each test has servers of its own; more than two at once only wait for each other.
+    rust --test '*' -- --test-threads "${TEST_THREADS:-2}"
+fi
+script "arrows can fail" tests/arrows.sh --self-test
+script "make install" tests/install.sh
+script "make demo" env DEMO_ONCE=1 DB=sqlite PORT="$(free_port)" tests/demo.sh
+script "make demo DB=postgresql" env DEMO_ONCE=1 DB=postgresql PORT="$(free_port)" tests/demo.sh
+
+awk -v died="$died" '
+    /^test .* \.\.\. FAILED$/ { names = names "  " $0 "\n" }
+    /^test result: / {
+        for (i = 2; i <= NF; i++) {
+            if ($i ~ /^passed/) passed += $(i - 1)
+            if ($i ~ /^failed/) failed += $(i - 1)
+            if ($i ~ /^ignored/) ignored += $(i - 1)
+        }
+    }
+    END {
+        failed += died
+        print ""
+        if (names) printf "failed:\n%s", names
+        if (ignored) print ignored " ignored"
+        printf "%d passed, %d failed\n", passed, failed
+        exit !(passed > 0 && failed == 0)
+    }' "$log" | tee -a "$log"
