@@ -21,7 +21,10 @@ fn wrong_values_stop_configtest_with_reason_and_remedy() {
         ("AuthDjangoDatabase postgresql://h/d?sslrootcert=/no/such/file", &["/no/such/file"]),
         ("AuthDjangoDatabase postgresql://u:hunter2@h/d?colour=red", &["colour"]),
         ("AuthDjangoDatabase postgresql://u:hunter2@h:port/d", &["AuthDjangoDatabase"]),
-        ("AuthDjangoDatabase postgresql://u:hunter2@h/d statements=often", &["statements", "unnamed"]),
+        (
+            "AuthDjangoDatabase postgresql://u:hunter2@h/d statements=often",
+            &["statements", "unnamed"],
+        ),
         ("AuthDjangoDatabasePassword hunter2", &["file:PATH", "exec:PROGRAM"]),
         ("AuthDjangoDatabasePassword file:/no/such/file", &["/no/such/file"]),
         ("AuthDjangoDatabasePassword file:/etc/passwd", &["/etc/passwd", "chmod o="]),
@@ -33,10 +36,16 @@ fn wrong_values_stop_configtest_with_reason_and_remedy() {
         ("AuthDjangoPasswordHashers pbkdf2_sha256:lots", &["lots"]),
         ("AuthDjangoPasswordHashers pbkdf2_sha256:2000000000", &["2000000000"]),
         ("<Location />\nRequire group\n</Location>", &["Require group", "name of a group"]),
-        ("<Location />\nRequire django-group\n</Location>", &["Require django-group", "name of a group"]),
+        (
+            "<Location />\nRequire django-group\n</Location>",
+            &["Require django-group", "name of a group"],
+        ),
         ("<Location />\nRequire group \"%{nonsense:\"\n</Location>", &["not an expression"]),
         ("AuthGroupFile /etc/group", &["AuthGroupFile", "not allowed here"]),
-        ("<Location />\nAuthGroupFile /etc/group\n</Location>", &["AuthGroupFile", "mod_authz_groupfile"]),
+        (
+            "<Location />\nAuthGroupFile /etc/group\n</Location>",
+            &["AuthGroupFile", "mod_authz_groupfile"],
+        ),
     ];
     for (config, expected) in cases {
         let message = Setup::new("configtest", format!("{config}\n# {basic}"))

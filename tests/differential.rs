@@ -154,7 +154,8 @@ fn django_6_agrees_with_django_5() {
     let (database, population) = Database::start("sqlite", "auth.User");
     let five = django_answers("5.2", &database, &population);
     let six = django_answers("6", &database, &population);
-    let different: Vec<_> = five.iter().filter(|(key, value)| six.get(key) != Some(value)).collect();
+    let different: Vec<_> =
+        five.iter().filter(|(key, value)| six.get(key) != Some(value)).collect();
     assert!(different.is_empty(), "{different:?}");
 }
 
@@ -167,7 +168,8 @@ fn credentials_in_latin_1_are_understood() {
     let sent = basic(latin1(&user.username), latin1(&user.password));
     let response = get(httpd.port, "/members/", &sent);
     assert_eq!((response.status, response.header("X-User")), (200, Some("müller")));
-    let user = population.users.iter().find(|person| person.username == "password latin-1").unwrap();
+    let user =
+        population.users.iter().find(|person| person.username == "password latin-1").unwrap();
     let sent = basic(latin1(&user.username), latin1(&user.password));
     assert_eq!(get(httpd.port, "/members/", &sent).status, 200);
     for garbage in [&b"\xff\xfe\xfd"[..], b"\xc3", b"\xed\xa0\x80"] {

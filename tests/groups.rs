@@ -51,11 +51,20 @@ fn rules_combine_as_httpd_combines_them() {
         ("any", "Require group nobody-here \"top secret\""),
         ("django", "Require django-group secret-agents"),
         ("case", "Require group Secret-agents"),
-        ("all", "<RequireAll>\nRequire group secret-agents\nRequire group \"top secret\"\n</RequireAll>"),
-        ("both", "<RequireAll>\nRequire group secret-agents\nRequire django-group \"nobody is in it\"\n</RequireAll>"),
+        (
+            "all",
+            "<RequireAll>\nRequire group secret-agents\nRequire group \"top secret\"\n</RequireAll>",
+        ),
+        (
+            "both",
+            "<RequireAll>\nRequire group secret-agents\nRequire django-group \"nobody is in it\"\n</RequireAll>",
+        ),
         ("either", "<RequireAny>\nRequire user bob\nRequire group secret-agents\n</RequireAny>"),
         ("not", "<RequireAll>\nRequire valid-user\nRequire not group secret-agents\n</RequireAll>"),
-        ("none", "<RequireAll>\nRequire valid-user\n<RequireNone>\nRequire django-group secret-agents\n</RequireNone>\n</RequireAll>"),
+        (
+            "none",
+            "<RequireAll>\nRequire valid-user\n<RequireNone>\nRequire django-group secret-agents\n</RequireNone>\n</RequireAll>",
+        ),
         ("expr", "Require group \"%{HTTP:X-Group}\""),
         ("trap", "Require valid-user\nRequire group secret-agents"),
     ];
@@ -67,28 +76,44 @@ fn rules_combine_as_httpd_combines_them() {
     let alice = |path| (path, "alice", "alice secret");
     let bob = |path| (path, "bob", "bob secret");
     for ((path, user, password), status) in [
-        (alice("/one"), 404), (bob("/one"), 401),
-        (alice("/any"), 404), (bob("/any"), 401),
-        (alice("/django"), 404), (bob("/django"), 401),
-        (alice("/case"), 401), (bob("/case"), 401),
-        (alice("/all"), 404), (bob("/all"), 401),
-        (alice("/both"), 401), (bob("/both"), 401),
-        (alice("/either"), 404), (bob("/either"), 404),
-        (alice("/not"), 401), (bob("/not"), 404),
-        (alice("/none"), 401), (bob("/none"), 404),
-        (alice("/trap"), 404), (bob("/trap"), 404),
+        (alice("/one"), 404),
+        (bob("/one"), 401),
+        (alice("/any"), 404),
+        (bob("/any"), 401),
+        (alice("/django"), 404),
+        (bob("/django"), 401),
+        (alice("/case"), 401),
+        (bob("/case"), 401),
+        (alice("/all"), 404),
+        (bob("/all"), 401),
+        (alice("/both"), 401),
+        (bob("/both"), 401),
+        (alice("/either"), 404),
+        (bob("/either"), 404),
+        (alice("/not"), 401),
+        (bob("/not"), 404),
+        (alice("/none"), 401),
+        (bob("/none"), 404),
+        (alice("/trap"), 404),
+        (bob("/trap"), 404),
     ] {
         assert_eq!(httpd.status(path, user, password), status, "{path} {user}");
         assert_eq!(httpd.status(path, user, "wrong"), 401, "{path} {user}");
     }
-    asks(&httpd, &["/one", "/any", "/django", "/case", "/all", "/both", "/either", "/not", "/none", "/expr"]);
+    asks(
+        &httpd,
+        &["/one", "/any", "/django", "/case", "/all", "/both", "/either", "/not", "/none", "/expr"],
+    );
     let with = |group: &str| {
         let headers = basic("alice", "alice secret") + &format!("X-Group: {group}\r\n");
         get(httpd.port, "/expr", &headers).status
     };
     assert_eq!((with("secret-agents"), with("top secret")), (404, 404));
     // What a client sends stays one word.
-    assert_eq!((with("nobody secret-agents"), with("x\" \"secret-agents"), with("")), (401, 401, 401));
+    assert_eq!(
+        (with("nobody secret-agents"), with("x\" \"secret-agents"), with("")),
+        (401, 401, 401)
+    );
     httpd.finish();
 }
 
@@ -97,7 +122,10 @@ fn carol_is_not_active_and_is_in_no_group() {
     let (path, _) = sqlite("auth.User");
     let config = base(&path) + "<Location /secret>\nRequire group secret-agents\n</Location>\n";
     let httpd = start(Setup::new("carol", config), &[]);
-    check(&httpd, &[("/secret/", "carol", "carol secret", 401), ("/secret/", "alice", "alice secret", 200)]);
+    check(
+        &httpd,
+        &[("/secret/", "carol", "carol secret", 401), ("/secret/", "alice", "alice secret", 200)],
+    );
     httpd.finish();
 }
 
@@ -113,7 +141,12 @@ fn group_files_and_django_groups_stay_apart_whatever_the_order_of_modules() {
            <Location /nofile>\nAuthBasicProvider file\nAuthUserFile {dir}/users\nRequire group secret-agents\n</Location>\n";
     // bob is a member by the file, alice by Django; in the file's section alice is the file's.
     let files = [
-        ("users", format!("alice:{FILE_PASSWORD}\nbob:{FILE_PASSWORD}\ncarol:{FILE_PASSWORD}\nzoe:{FILE_PASSWORD}\n")),
+        (
+            "users",
+            format!(
+                "alice:{FILE_PASSWORD}\nbob:{FILE_PASSWORD}\ncarol:{FILE_PASSWORD}\nzoe:{FILE_PASSWORD}\n"
+            ),
+        ),
         ("groups", "secret-agents: bob zoe\n".to_owned()),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -121,20 +154,23 @@ fn group_files_and_django_groups_stay_apart_whatever_the_order_of_modules() {
         let mut setup = Setup::new("groupfile", &config).modules(&["authz_groupfile"]);
         setup.module_first = module_first;
         let httpd = start(setup, &files);
-        check(&httpd, &[
-            ("/file", "bob", "secret", 404),
-            ("/file", "alice", "secret", 401),
-            ("/file/django", "alice", "secret", 404),
-            ("/file/django", "bob", "secret", 401),
-            ("/file/django", "carol", "secret", 401),
-            ("/file/django", "zoe", "secret", 401),
-            ("/django", "alice", "alice secret", 404),
-            ("/django", "bob", "bob secret", 404),
-            ("/django", "bob", "secret", 401),
-            ("/nofile", "alice", "secret", 404),
-            ("/nofile", "bob", "secret", 401),
-            ("/nofile", "zoe", "secret", 401),
-        ]);
+        check(
+            &httpd,
+            &[
+                ("/file", "bob", "secret", 404),
+                ("/file", "alice", "secret", 401),
+                ("/file/django", "alice", "secret", 404),
+                ("/file/django", "bob", "secret", 401),
+                ("/file/django", "carol", "secret", 401),
+                ("/file/django", "zoe", "secret", 401),
+                ("/django", "alice", "alice secret", 404),
+                ("/django", "bob", "bob secret", 404),
+                ("/django", "bob", "secret", 401),
+                ("/nofile", "alice", "secret", 404),
+                ("/nofile", "bob", "secret", 401),
+                ("/nofile", "zoe", "secret", 401),
+            ],
+        );
         asks(&httpd, &["/file", "/file/django", "/django", "/nofile"]);
         httpd.signal("USR1");
         std::thread::sleep(std::time::Duration::from_millis(700));
@@ -168,20 +204,23 @@ fn a_namesake_of_another_site_lends_nobody_its_groups() {
         there.display(),
     );
     let httpd = start(Setup::new("namesake", config), &[]);
-    check(&httpd, &[
-        ("/agents", "alice", "there secret", 401),
-        ("/agents", "alice", "alice secret", 401),
-        ("/other", "alice", "there secret", 404),
-        ("/other", "alice", "alice secret", 401),
-        ("/alias", "alice", "there secret", 401),
-        ("/here", "alice", "alice secret", 404),
-        ("/here", "alice", "there secret", 401),
-        ("/chain", "alice", "alice secret", 404),
-        // The first site knows her, and this is not her password: denied, the chain ends.
-        ("/chain", "alice", "there secret", 401),
-        // carol is not active in either.
-        ("/chain", "carol", "carol secret", 401),
-    ]);
+    check(
+        &httpd,
+        &[
+            ("/agents", "alice", "there secret", 401),
+            ("/agents", "alice", "alice secret", 401),
+            ("/other", "alice", "there secret", 404),
+            ("/other", "alice", "alice secret", 401),
+            ("/alias", "alice", "there secret", 401),
+            ("/here", "alice", "alice secret", 404),
+            ("/here", "alice", "there secret", 401),
+            ("/chain", "alice", "alice secret", 404),
+            // The first site knows her, and this is not her password: denied, the chain ends.
+            ("/chain", "alice", "there secret", 401),
+            // carol is not active in either.
+            ("/chain", "carol", "carol secret", 401),
+        ],
+    );
     httpd.finish();
 }
 
@@ -197,23 +236,41 @@ fn a_sub_request_into_another_section_uses_that_sections_user() {
         // The same name and password, so that httpd sends both sections the same credentials.
         ("users", "alice:{SHA}nothing\n"),
         ("groups", "secret-agents: bob\n"),
-        ("htdocs/page.shtml", "[<!--#include virtual=\"/members/\" -->][<!--#include virtual=\"/secret/\" -->]"),
+        (
+            "htdocs/page.shtml",
+            "[<!--#include virtual=\"/members/\" -->][<!--#include virtual=\"/secret/\" -->]",
+        ),
     ];
-    let mut httpd = start(Setup::new("include", config).modules(&["include", "authz_groupfile", "mime"]), &files);
+    let mut httpd = start(
+        Setup::new("include", config).modules(&["include", "authz_groupfile", "mime"]),
+        &files,
+    );
     httpd.expect_in_log("unable to include \"/secret/\"");
     let page = httpd.get_as("/page.shtml", "alice", "alice secret");
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("this is htdocs/members") && !page.body.contains("secret\n"), "{}", page.body);
+    assert!(
+        page.body.contains("this is htdocs/members") && !page.body.contains("secret\n"),
+        "{}",
+        page.body
+    );
     httpd.finish();
 }
 
 #[test]
 fn a_user_without_authentication_is_asked_for_it_and_never_an_error() {
     let (path, _) = sqlite("auth.User");
-    let config = base(&path) + "<Location /secret>\nRequire django-group secret-agents\n</Location>\n";
+    let config =
+        base(&path) + "<Location /secret>\nRequire django-group secret-agents\n</Location>\n";
     let httpd = start(Setup::new("noauth", config), &[]);
-    for header in ["Authorization: Basic\r\n", "Authorization: Bearer x\r\n", "Authorization: Basic !!!\r\n", ""] {
-        let request = format!("GET /secret/ HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
+    for header in [
+        "Authorization: Basic\r\n",
+        "Authorization: Bearer x\r\n",
+        "Authorization: Basic !!!\r\n",
+        "",
+    ] {
+        let request = format!(
+            "GET /secret/ HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n"
+        );
         assert_eq!(send(httpd.port, &request).unwrap().status, 401, "{header}");
     }
     httpd.finish();

@@ -1,7 +1,13 @@
 //! Live tests: a real Apache, real databases, and Django itself to say what is right. One binary, so
 //! that the reference project is populated once.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 

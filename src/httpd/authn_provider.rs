@@ -85,6 +85,10 @@ fn decide(
         panic!("the test asked for it");
     }
     let decision = authn::check_password(&site.site, hashers, &username, &text, &memo.patience)?;
+    if matches!(decision, Decision::Granted(_)) && log::wants(request.raw(), log::Level::Debug) {
+        let text = format!("user {username}: password verified for \"{}\"", request.uri());
+        log::request(request.raw(), log::Level::Debug, &text);
+    }
     memo.verify(&site, hashers, user, password, &decision);
     Ok(decision)
 }

@@ -29,8 +29,11 @@ pub fn basic(user: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> String {
 
 /// GET with the header lines in `headers`, each with its line break.
 pub fn get(port: u16, path: &str, headers: &str) -> Response {
-    send(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"))
-        .unwrap_or_else(|e| panic!("GET {path}: {e}"))
+    send(
+        port,
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"),
+    )
+    .unwrap_or_else(|e| panic!("GET {path}: {e}"))
 }
 
 /// Sends a whole request, and reads the whole answer.
@@ -41,8 +44,7 @@ pub fn send(port: u16, request: &str) -> std::io::Result<Response> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    parse(&answer)
-        .ok_or_else(|| std::io::Error::other(format!("not an answer: {answer:?}")))
+    parse(&answer).ok_or_else(|| std::io::Error::other(format!("not an answer: {answer:?}")))
 }
 
 fn parse(answer: &str) -> Option<Response> {

@@ -52,7 +52,14 @@ impl Cluster {
             chown(&cluster.dir, Some(uid), Some(gid)).unwrap();
         }
         run(cluster.command("initdb").arg("-D").arg(cluster.dir.join("data")).args([
-            "-U", "django", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+            "-U",
+            "django",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
         ]));
         let lines = "local all django trust\nhost all django 127.0.0.1/32 trust\n\
                      local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";

@@ -109,7 +109,11 @@ impl Oracle {
     }
 
     /// True, false, or null for nobody; `Err` where Django raises.
-    pub fn check_password(&mut self, username: &str, password: &str) -> Result<Option<bool>, String> {
+    pub fn check_password(
+        &mut self,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<bool>, String> {
         let question = json!({"op": "check_password", "username": username, "password": password});
         let reply = self.ask(&question);
         match reply.get("error") {

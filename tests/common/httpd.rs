@@ -61,7 +61,8 @@ impl Setup {
         self.mpm = mpm.into();
         if mpm == "prefork" {
             self.mpm_lines =
-                "StartServers 4\nMinSpareServers 1\nMaxSpareServers 4\nMaxRequestWorkers 4\n".into();
+                "StartServers 4\nMinSpareServers 1\nMaxSpareServers 4\nMaxRequestWorkers 4\n"
+                    .into();
         }
         self
     }
@@ -177,7 +178,12 @@ impl Httpd {
         client::get(self.port, path, "")
     }
 
-    pub fn get_as(&self, path: &str, user: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> Response {
+    pub fn get_as(
+        &self,
+        path: &str,
+        user: impl AsRef<[u8]>,
+        password: impl AsRef<[u8]>,
+    ) -> Response {
         client::get(self.port, path, &basic(user, password))
     }
 
@@ -239,7 +245,9 @@ impl Httpd {
         let refusals = ["AH01617", "AH01618", "AH01631", "AH01630", "AH01790"];
         log.lines()
             .filter(|line| {
-                [":emerg]", ":alert]", ":crit]", ":error]", ":warn]"].iter().any(|level| line.contains(level))
+                [":emerg]", ":alert]", ":crit]", ":error]", ":warn]"]
+                    .iter()
+                    .any(|level| line.contains(level))
                     || !line.starts_with('[')
             })
             .filter(|line| !refusals.iter().any(|number| line.contains(number)))

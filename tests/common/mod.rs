@@ -40,7 +40,9 @@ pub fn module() -> String {
 /// Whether this process may change to other users.
 pub fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+    status
+        .lines()
+        .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
 
 /// A command that runs as `user`; tests as two users need root.
