@@ -10,6 +10,8 @@ import urllib.parse
 
 SECRET_KEY = "the reference project has nothing to hide"
 USE_TZ = True
+# Django sets the time zone of its whole process: under mod_wsgi that is httpd, and its logs.
+TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = os.environ.get("DJANGO_USER_MODEL", "auth.User")
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
