@@ -1,5 +1,7 @@
 //! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it.
 
+#![forbid(unsafe_code)]
+
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers, Refusal, Verdict};
 use crate::store::{Patience, Store};

@@ -1,5 +1,7 @@
 //! May they: the Require rules, one type each, and their list.
 
+#![forbid(unsafe_code)]
+
 use crate::error::Error;
 use crate::store::{Patience, Store};
 use crate::user::{User, UserModel};

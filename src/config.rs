@@ -1,6 +1,8 @@
 //! THE table of directives. A row gives a directive its field, merge, parser, command and help;
 //! nothing else has to be written to add one.
 
+#![forbid(unsafe_code)]
+
 use crate::hashers::Hashers;
 use crate::secret::Source;
 use crate::store::Database;

@@ -1,5 +1,7 @@
 //! What of ours can fail. What the client sent can only be denied, so it is never an `Error`.
 
+#![forbid(unsafe_code)]
+
 /// One type, because every caller does the same with it: one log line, and a status that fails
 /// closed. The two kinds of database error are apart because an outage may one day mean something
 /// else than an SQL error does. Messages are lower-case, end without a full stop and never hold a

@@ -1,5 +1,7 @@
 //! `check_password` and `identify_hasher`: Django's password hashes, and the list of them.
 
+#![forbid(unsafe_code)]
+
 /// `AuthDjangoPasswordHashers`: which algorithms are accepted; the first is the preferred one.
 #[derive(Debug, Clone)]
 pub struct Hashers {

@@ -1,5 +1,7 @@
 //! `file:`, `env:` and `exec:`: where a secret comes from, so that the configuration holds none.
 
+#![forbid(unsafe_code)]
+
 use crate::error::Error;
 use std::env;
 use std::fs;

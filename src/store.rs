@@ -1,5 +1,7 @@
 //! `trait Store`: where users are kept; `Database`: what `AuthDjangoDatabase` names; the list.
 
+#![forbid(unsafe_code)]
+
 use crate::error::Error;
 use crate::user::{User, UserModel};
 use std::cell::Cell;

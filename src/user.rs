@@ -1,5 +1,7 @@
 //! `User`: the columns of Django's user that matter here, and `UserModel`: where they are.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use zeroize::Zeroizing;
 
