@@ -18,8 +18,11 @@ mod memo;
 mod pool;
 mod registry;
 mod request;
+mod require_line;
 
 use guard::guard;
+use log::Server;
+use pool::Pool;
 use std::ffi::{c_char, c_int, c_ulong};
 use std::ptr;
 
@@ -52,9 +55,11 @@ fn module() -> *const ffi::module {
 
 extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
     guard::install_hook();
+    // SAFETY: httpd passes the pool of the configuration.
+    let pool = unsafe { Pool::new(pool) };
     guard((), || {
-        // SAFETY: httpd passes the pool of the configuration; the functions are of the hooks' types
-        // and, with `-z nodelete`, stay where they are.
+        // SAFETY: the functions are of the hooks' types and, with `-z nodelete`, stay where they
+        // are.
         unsafe {
             ffi::ap_hook_pre_config(
                 Some(pre_config),
@@ -86,6 +91,8 @@ extern "C" fn pre_config(
     _log: *mut ffi::apr_pool_t,
     _temporary: *mut ffi::apr_pool_t,
 ) -> c_int {
+    // SAFETY: httpd passes the pool of the configuration.
+    let pool = unsafe { Pool::new(pool) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         registry::clear();
         group::wrap(pool);
@@ -100,6 +107,8 @@ extern "C" fn post_config(
     _temporary: *mut ffi::apr_pool_t,
     server: *mut ffi::server_rec,
 ) -> c_int {
+    // SAFETY: httpd passes the main server, which lives as long as the configuration.
+    let server = unsafe { Server::new(server) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         // SAFETY: a query without arguments of ours.
         let state = unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE as c_int) };
@@ -110,12 +119,12 @@ extern "C" fn post_config(
         match registry::load() {
             Ok(unreachable) => {
                 for reason in unreachable {
-                    log::server(server, log::Level::Warning, &reason);
+                    log::server(Some(server), log::Level::Warning, &reason);
                 }
                 ffi::OK as c_int
             }
             Err(error) => {
-                log::server(server, log::Level::Critical, &format!("cannot start: {error}"));
+                log::server(Some(server), log::Level::Critical, &format!("cannot start: {error}"));
                 ffi::HTTP_INTERNAL_SERVER_ERROR as c_int
             }
         }
@@ -123,6 +132,8 @@ extern "C" fn post_config(
 }
 
 extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
+    // SAFETY: httpd passes the main server, which lives as long as the child.
+    let server = unsafe { Server::new(server) };
     guard((), || child::init(server));
 }
 
@@ -133,11 +144,13 @@ fn c_string(text: &str) -> std::ffi::CString {
 }
 
 /// The bytes of a C string, none for NULL.
-fn bytes<'a>(text: *const c_char) -> &'a [u8] {
+///
+/// # Safety
+/// `text` is NULL or a string of httpd's that lives as long as `'a`.
+unsafe fn bytes<'a>(text: *const c_char) -> &'a [u8] {
     if text.is_null() {
         return &[];
     }
-    // SAFETY: httpd's strings end with NUL and live as long as the pool of what they belong to;
-    // callers keep them no longer than the callback that they were handed to.
+    // SAFETY: the caller's promise; httpd's strings end with NUL.
     unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes()
 }

@@ -1,6 +1,7 @@
 //! `AuthBasicProvider django`, and `AuthFormProvider django`, which httpd asks in the same way.
 
 use super::memo::Memo;
+use super::pool::Pool;
 use super::request::Request;
 use super::{bytes, child, ffi, guard, log};
 use crate::authn::{self, Decision, Reason};
@@ -18,12 +19,12 @@ static PROVIDER: Provider =
 
 /// Registers the provider, for internal requests too: httpd need not ask again for a sub-request
 /// in the same section.
-pub(super) fn register(pool: *mut ffi::apr_pool_t) {
+pub(super) fn register(pool: Pool<'_>) {
     // SAFETY: called while hooks are registered, with the pool of the configuration; name and
     // table are static.
     unsafe {
         ffi::ap_register_auth_provider(
-            pool,
+            pool.raw(),
             ffi::AUTHN_PROVIDER_GROUP.as_ptr(),
             c"django".as_ptr(),
             ffi::AUTHN_PROVIDER_VERSION.as_ptr(),
@@ -39,10 +40,9 @@ extern "C" fn check_password(
     user: *const c_char,
     password: *const c_char,
 ) -> ffi::authn_status {
-    guard::guard_request(raw, ffi::authn_status_AUTH_GENERAL_ERROR, || {
-        // SAFETY: httpd hands us the request for this callback.
-        let request = unsafe { Request::new(raw) };
-        let (user, password) = (bytes(user), bytes(password));
+    // SAFETY: httpd hands us the request and both strings for this callback.
+    let (request, user, password) = unsafe { (Request::new(raw), bytes(user), bytes(password)) };
+    guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
         match decide(&request, request.top().memo(), user, password) {
             Ok(Decision::Granted(user)) => {
                 request.memo().grant(&user);
@@ -85,9 +85,9 @@ fn decide(
         panic!("the test asked for it");
     }
     let decision = authn::check_password(&site.site, hashers, &username, &text, &memo.patience)?;
-    if matches!(decision, Decision::Granted(_)) && log::wants(request.raw(), log::Level::Debug) {
+    if matches!(decision, Decision::Granted(_)) && log::wants(request, log::Level::Debug) {
         let text = format!("user {username}: password verified for \"{}\"", request.uri());
-        log::request(request.raw(), log::Level::Debug, &text);
+        log::request(request, log::Level::Debug, &text);
     }
     memo.verify(&site, hashers, user, password, &decision);
     Ok(decision)
@@ -103,10 +103,10 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
     match reason {
         Reason::Refused(refusal) => {
             let key = format!("{}: {refusal}", String::from_utf8_lossy(user));
-            log::request_limited(request.raw(), log::Level::Warning, &key, text);
+            log::request_limited(request, log::Level::Warning, &key, text);
         }
-        _ if log::wants(request.raw(), log::Level::Debug) => {
-            log::request(request.raw(), log::Level::Debug, &text());
+        _ if log::wants(request, log::Level::Debug) => {
+            log::request(request, log::Level::Debug, &text());
         }
         _ => {}
     }
@@ -115,7 +115,7 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
 /// The one line of an error, which httpd answers with 500.
 pub(super) fn fail(request: &Request<'_>, user: &[u8], what: &str, error: &Error) {
     let key = error.to_string();
-    log::request_limited(request.raw(), log::Level::Error, &key, || {
+    log::request_limited(request, log::Level::Error, &key, || {
         let (user, uri) = (String::from_utf8_lossy(user), request.uri());
         format!("user {user}: {what} error for \"{uri}\": {error}")
     });

@@ -2,12 +2,14 @@
 //! `AUTHZ_DENIED_NO_USER` before anything else, and an error is never «no».
 
 use super::authn_provider::fail;
+use super::pool::Pool;
 use super::request::Request;
-use super::{bytes, c_string, child, ffi, guard, log, pool};
+use super::require_line::{Command, Line};
+use super::{child, ffi, guard, log};
 use crate::authz::{self, Group, Rule};
 use crate::error::Error;
 use crate::user::User;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -16,6 +18,9 @@ pub(super) struct Provider(pub(super) ffi::authz_provider);
 
 // SAFETY: functions, and nobody writes over them.
 unsafe impl Sync for Provider {}
+
+/// What stops httpd from starting after a panic.
+pub(super) const DEFECT: &CStr = c"a defect of this module stopped the Require line";
 
 /// The provider of a rule.
 struct Of<R>(R);
@@ -28,112 +33,27 @@ impl<R: Rule> Of<R> {
 }
 
 /// Registers every rule.
-pub(super) fn register(pool: *mut ffi::apr_pool_t) {
-    register_as(pool, Group::NAME.as_ptr(), &Of::<Group>::PROVIDER.0);
+pub(super) fn register(pool: Pool<'_>) {
+    register_as(pool, Group::NAME, &Of::<Group>::PROVIDER.0);
 }
 
 /// Registers a provider under a name that nobody has: counted, so that httpd need not ask again for
 /// a sub-request in the same section.
 pub(super) fn register_as(
-    pool: *mut ffi::apr_pool_t,
-    name: *const c_char,
+    pool: Pool<'_>,
+    name: &'static CStr,
     provider: &'static ffi::authz_provider,
 ) {
     // SAFETY: called while the configuration is set up, with its pool; name and table are static.
     unsafe {
         ffi::ap_register_auth_provider(
-            pool,
+            pool.raw(),
             ffi::AUTHZ_PROVIDER_GROUP.as_ptr(),
-            name,
+            name.as_ptr(),
             ffi::AUTHZ_PROVIDER_VERSION.as_ptr(),
             ptr::from_ref(provider).cast(),
             ffi::AP_AUTH_INTERNAL_PER_CONF as c_int,
         );
-    }
-}
-
-/// The words of a Require line, read when the line was.
-pub(super) struct Line {
-    words: Vec<Word>,
-}
-
-enum Word {
-    Literal(String),
-    /// Evaluated for each request. It is one word whatever it becomes: a client's text must not
-    /// become several names.
-    Expression(*const ffi::ap_expr_info_t),
-}
-
-impl Line {
-    /// Reads the words behind `Require NAME` and has the rule look at them.
-    pub(super) fn parse<R: Rule>(
-        cmd: &ffi::cmd_parms,
-        line: *const c_char,
-    ) -> Result<Self, String> {
-        let words =
-            pool::words(cmd.pool, line)
-                .into_iter()
-                .map(|word| {
-                    if word.contains("%{") {
-                        expression(cmd, &word)
-                    } else {
-                        Ok(Word::Literal(word))
-                    }
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-        let literals: Vec<_> = words
-            .iter()
-            .map(|word| match word {
-                Word::Literal(word) => Some(word.as_str()),
-                Word::Expression(_) => None,
-            })
-            .collect();
-        R::check(&literals)?;
-        Ok(Self { words })
-    }
-
-    /// The words for this request.
-    pub(super) fn words(&self, request: &Request<'_>) -> Result<Vec<String>, String> {
-        self.words.iter().map(|word| word.evaluate(request)).collect()
-    }
-}
-
-impl Word {
-    fn evaluate(&self, request: &Request<'_>) -> Result<String, String> {
-        match self {
-            Self::Literal(word) => Ok(word.clone()),
-            Self::Expression(expression) => {
-                let mut error = ptr::null();
-                // SAFETY: the expression was parsed into the pool of the configuration, or of the
-                // request where it stands in .htaccess, and `error` is written where it fails.
-                let text = unsafe { ffi::ap_expr_str_exec(request.raw(), *expression, &mut error) };
-                if !error.is_null() {
-                    return Err(String::from_utf8_lossy(bytes(error)).into_owned());
-                }
-                Ok(String::from_utf8_lossy(bytes(text)).into_owned())
-            }
-        }
-    }
-}
-
-fn expression(cmd: &ffi::cmd_parms, word: &str) -> Result<Word, String> {
-    let mut error = ptr::null();
-    // SAFETY: the text is copied into the pool first, because the parsed form points into it;
-    // `error` is written where it fails.
-    let parsed = unsafe {
-        ffi::ap_expr_parse_cmd_mi(
-            cmd,
-            pool::c_str(cmd.pool, word),
-            ffi::AP_EXPR_FLAG_STRING_RESULT,
-            &mut error,
-            None,
-            (*super::module()).module_index,
-        )
-    };
-    if error.is_null() && !parsed.is_null() {
-        Ok(Word::Expression(parsed))
-    } else {
-        Err(format!("\"{word}\" is not an expression: {}", String::from_utf8_lossy(bytes(error))))
     }
 }
 
@@ -143,23 +63,13 @@ extern "C" fn parse_require_line<R: Rule>(
     line: *const c_char,
     parsed: *mut *const c_void,
 ) -> *const c_char {
-    guard(c"a defect of this module stopped the Require line".as_ptr(), || {
-        // SAFETY: httpd passes its own `cmd`.
-        let cmd = unsafe { &*cmd };
-        match Line::parse::<R>(cmd, line) {
-            Ok(line) => {
-                // SAFETY: httpd passes the place for the result.
-                unsafe { *parsed = pool::allocate(cmd.pool, line).cast() };
-                ptr::null()
-            }
-            Err(reason) => refuse(cmd, R::NAME.to_string_lossy().as_ref(), &reason),
-        }
+    // SAFETY: httpd passes its own command and the text of the line.
+    let (command, line) = unsafe { (Command::new(cmd), CStr::from_ptr(line)) };
+    guard(DEFECT.as_ptr(), || match Line::parse::<R>(&command, line) {
+        // SAFETY: httpd passes the place for the result.
+        Ok(line) => unsafe { command.accept(line, parsed) },
+        Err(reason) => command.refuse(R::NAME, &reason),
     })
-}
-
-/// The text that stops httpd from starting.
-pub(super) fn refuse(cmd: &ffi::cmd_parms, name: &str, reason: &str) -> *const c_char {
-    pool::c_str(cmd.pool, &format!("Require {name}: {reason}"))
 }
 
 /// `mod_auth.h`, `check_authorization`.
@@ -168,13 +78,13 @@ extern "C" fn check_authorization<R: Rule>(
     _line: *const c_char,
     parsed: *const c_void,
 ) -> ffi::authz_status {
-    guard::guard_request(raw, ffi::authz_status_AUTHZ_GENERAL_ERROR, || {
-        // SAFETY: httpd hands us the request for this callback, and what `parse_require_line` left.
-        let (request, line) = unsafe { (Request::new(raw), &*parsed.cast::<Line>()) };
-        let Some(name) = request.user() else {
+    // SAFETY: httpd hands us the request for this callback, and what `parse_require_line` left.
+    let (request, line) = unsafe { (Request::new(raw), parsed.cast::<Line>().as_ref()) };
+    guard::guard_request(&request, ffi::authz_status_AUTHZ_GENERAL_ERROR, || {
+        let (Some(name), Some(line)) = (request.user(), line) else {
             return ffi::authz_status_AUTHZ_DENIED_NO_USER;
         };
-        status(judge::<R>(&request, name, line), &request, name, R::NAME.to_string_lossy().as_ref())
+        status(judge::<R>(&request, name, line), &request, name, R::NAME)
     })
 }
 
@@ -183,15 +93,16 @@ pub(super) fn status(
     answer: Result<bool, Error>,
     request: &Request<'_>,
     name: &[u8],
-    rule: &str,
+    rule: &CStr,
 ) -> ffi::authz_status {
     match answer {
         Ok(true) => ffi::authz_status_AUTHZ_GRANTED,
         Ok(false) => {
-            if log::wants(request.raw(), log::Level::Debug) {
+            if log::wants(request, log::Level::Debug) {
                 let (name, uri) = (String::from_utf8_lossy(name), request.uri());
+                let rule = rule.to_string_lossy();
                 let text = format!("user {name}: Require {rule} is not met for \"{uri}\"");
-                log::request(request.raw(), log::Level::Debug, &text);
+                log::request(request, log::Level::Debug, &text);
             }
             ffi::authz_status_AUTHZ_DENIED
         }
@@ -208,7 +119,7 @@ pub(super) fn judge<R: Rule>(
     name: &[u8],
     line: &Line,
 ) -> Result<bool, Error> {
-    let words = line.words(request).map_err(Error::Expression)?;
+    let words = line.words(request)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Ok(user(request, name)?.is_some_and(|user| R::met(&user, &words)))
 }
@@ -229,18 +140,4 @@ fn user(request: &Request<'_>, name: &[u8]) -> Result<Option<Arc<User>>, Error> 
     let user = authz::groups_for_user(&*known.store, &known.model, &username, &memo.patience)?;
     memo.look_up(&site, name, &user);
     Ok(user)
-}
-
-/// For a name of httpd's that is looked up.
-pub(super) fn lookup(name: &str) -> *const ffi::authz_provider {
-    let name = c_string(name);
-    // SAFETY: a query; the strings are copied or only compared.
-    unsafe {
-        ffi::ap_lookup_provider(
-            ffi::AUTHZ_PROVIDER_GROUP.as_ptr(),
-            name.as_ptr(),
-            ffi::AUTHZ_PROVIDER_VERSION.as_ptr(),
-        )
-        .cast()
-    }
 }

@@ -1,6 +1,7 @@
 //! What a child has: the pools of its databases and the sites that its requests met. Made after the
 //! fork, because neither threads nor connections survive one.
 
+use super::log::Server;
 use super::{ffi, log, registry};
 use crate::authn::Site;
 use crate::config::{Config, Password};
@@ -26,7 +27,7 @@ struct Opened {
 }
 
 struct Child {
-    host: Arc<Server>,
+    host: Arc<Httpd>,
     gate: Arc<Gate>,
     stores: Mutex<Vec<Opened>>,
     sites: RwLock<Vec<Arc<KnownSite>>>,
@@ -41,14 +42,14 @@ static USER_MODEL: LazyLock<Arc<UserModel>> = LazyLock::new(Arc::default);
 static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
 
 /// Begins a child: a lazy pool for each database, and a warning where its user will trip.
-pub(super) fn init(server: *mut ffi::server_rec) {
-    let host = Arc::new(Server { server: server as usize, threads: threads() });
+pub(super) fn init(server: Server) {
+    let host = Arc::new(Httpd { server, threads: threads() });
     let gate = Arc::new(Gate::new(host.threads()));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
         Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
     for database in registry::databases() {
         if let Err(reason) = database.check() {
-            log::server(server, log::Level::Warning, &reason);
+            log::server(Some(server), log::Level::Warning, &reason);
         }
     }
 }
@@ -123,16 +124,15 @@ impl Child {
 }
 
 /// httpd, as far as the core needs it.
-struct Server {
-    /// The main server's record, for its log. An address, since the record lives as long as the
-    /// child does.
-    server: usize,
+struct Httpd {
+    /// The main server, for its log.
+    server: Server,
     threads: usize,
 }
 
-impl Host for Server {
+impl Host for Httpd {
     fn notice(&self, message: &str) {
-        log::server(self.server as *const ffi::server_rec, log::Level::Notice, message);
+        log::server(Some(self.server), log::Level::Notice, message);
     }
 
     /// The thread takes no signals: httpd's handlers belong to httpd's threads.

@@ -1,6 +1,7 @@
 //! The table of directives as httpd reads it, and the per-directory configuration that it fills.
 
-use super::{bytes, ffi, guard, pool, registry};
+use super::pool::Pool;
+use super::{bytes, ffi, guard, registry};
 use crate::config::{Config, DIRECTIVES, Directive};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -65,9 +66,11 @@ extern "C" fn set(
         // `config` is what `create_dir_config` made for this section, and nobody else has it now.
         let (cmd, row, config) =
             unsafe { (&*cmd, &*(*cmd).info.cast::<Directive>(), &mut *config.cast::<Config>()) };
+        // SAFETY: as above; the pool is that of the configuration.
+        let pool = unsafe { Pool::new(cmd.pool) };
         let words: Result<Vec<&str>, _> = (0..usize::try_from(argc).unwrap_or(0))
-            // SAFETY: `argv` has `argc` strings.
-            .map(|n| str::from_utf8(bytes(unsafe { *argv.add(n) })))
+            // SAFETY: `argv` has `argc` strings, which live as long as the callback.
+            .map(|n| str::from_utf8(unsafe { bytes(*argv.add(n)) }))
             .collect();
         let result = match words {
             Ok(words) => row.set(config, &words),
@@ -76,23 +79,23 @@ extern "C" fn set(
         match result {
             Ok(()) => {
                 if row.name == c"AuthDjangoDatabase" {
-                    hide_password(cmd, config);
+                    hide_password(cmd, pool, config);
                 }
                 registry::adopt(config);
                 ptr::null()
             }
-            Err(reason) => pool::c_str(cmd.pool, &reason),
+            Err(reason) => pool.c_str(&reason),
         }
     })
 }
 
 /// Takes a password out of httpd's copy of the line, which mod_info would show.
-fn hide_password(cmd: &ffi::cmd_parms, config: &Config) {
+fn hide_password(cmd: &ffi::cmd_parms, pool: Pool<'_>, config: &Config) {
     let words = config.database.get().and_then(|database| database.redacted());
     if let Some(words) = words.filter(|_| !cmd.directive.is_null()) {
         // SAFETY: the node belongs to the configuration's tree, which is not const but for the
         // setters; its arguments were read already, and the new ones live as long as the tree.
-        unsafe { (*cmd.directive).args = pool::c_str(cmd.pool, &words) };
+        unsafe { (*cmd.directive).args = pool.c_str(&words) };
     }
 }
 
@@ -106,9 +109,8 @@ extern "C" fn note_group_file(
         let owner = unsafe { ffi::ap_find_linked_module(c"mod_authz_groupfile.c".as_ptr()) };
         if owner.is_null() {
             // SAFETY: httpd passes its own `cmd`.
-            let pool = unsafe { (*cmd).pool };
-            return pool::c_str(
-                pool,
+            let pool = unsafe { Pool::new((*cmd).pool) };
+            return pool.c_str(
                 "Invalid command 'AuthGroupFile', perhaps misspelled or defined by a module not \
                  included in the server configuration: it is mod_authz_groupfile's",
             );
@@ -123,7 +125,9 @@ pub(super) extern "C" fn create_dir_config(
     pool: *mut ffi::apr_pool_t,
     _directory: *mut c_char,
 ) -> *mut c_void {
-    guard(ptr::null_mut(), || pool::allocate(pool, Config::default()).cast())
+    // SAFETY: httpd passes the pool of the section.
+    let pool = unsafe { Pool::new(pool) };
+    guard(ptr::null_mut(), || pool.allocate(Config::default()).cast())
 }
 
 pub(super) extern "C" fn merge_dir_config(
@@ -132,8 +136,9 @@ pub(super) extern "C" fn merge_dir_config(
     add: *mut c_void,
 ) -> *mut c_void {
     guard(ptr::null_mut(), || {
-        // SAFETY: httpd merges two values that `create_dir_config` or this function made.
-        let (base, add) = unsafe { (&*base.cast::<Config>(), &*add.cast::<Config>()) };
-        pool::allocate(pool, Config::merge(base, add)).cast()
+        // SAFETY: httpd passes the pool of the result, and merges two values that `create_dir_config` or this function made.
+        let (pool, base, add) =
+            unsafe { (Pool::new(pool), &*base.cast::<Config>(), &*add.cast::<Config>()) };
+        pool.allocate(Config::merge(base, add)).cast()
     })
 }

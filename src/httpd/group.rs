@@ -5,13 +5,18 @@
 //! from the file alone, where there is one: a server-wide AuthDjangoDatabase must not widen a
 //! section that was there before. Where no file is set, it is not asked.
 
-use super::authz_provider::{Line, Provider, judge, lookup, refuse, register_as, status};
+use super::authz_provider::{DEFECT, Provider, judge, register_as, status};
+use super::ffi;
+use super::guard::{self, guard};
+use super::pool::Pool;
 use super::request::Request;
-use super::{ffi, guard, pool};
+use super::require_line::{Command, Line};
 use crate::authz::Group;
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+const NAME: &CStr = c"group";
 
 static PROVIDER: Provider = Provider(ffi::authz_provider {
     check_authorization: Some(check_authorization),
@@ -23,27 +28,35 @@ static PROVIDER: Provider = Provider(ffi::authz_provider {
 static GROUP_FILE: AtomicPtr<ffi::authz_provider> = AtomicPtr::new(ptr::null_mut());
 
 /// Takes the name `group`; called when all modules are loaded and no Require line was read.
-pub(super) fn wrap(pool: *mut ffi::apr_pool_t) {
-    let found = lookup("group");
+pub(super) fn wrap(pool: Pool<'_>) {
+    // SAFETY: a query with static names.
+    let found: *const ffi::authz_provider = unsafe {
+        ffi::ap_lookup_provider(
+            ffi::AUTHZ_PROVIDER_GROUP.as_ptr(),
+            NAME.as_ptr(),
+            ffi::AUTHZ_PROVIDER_VERSION.as_ptr(),
+        )
+        .cast()
+    };
     if ptr::eq(found, &PROVIDER.0) {
         return;
     }
     GROUP_FILE.store(found.cast_mut(), Ordering::Relaxed);
     if found.is_null() {
-        register_as(pool, c"group".as_ptr(), &PROVIDER.0);
-    } else {
-        // The owner of the name counted it. Counting it again would hide from httpd that some
-        // other provider must be asked for sub-requests (httpd 2.4, ap_setup_auth_internal).
-        // SAFETY: called while the configuration is set up, with its pool; all else is static.
-        unsafe {
-            ffi::ap_register_provider(
-                pool,
-                ffi::AUTHZ_PROVIDER_GROUP.as_ptr(),
-                c"group".as_ptr(),
-                ffi::AUTHZ_PROVIDER_VERSION.as_ptr(),
-                (&raw const PROVIDER.0).cast(),
-            );
-        }
+        register_as(pool, NAME, &PROVIDER.0);
+        return;
+    }
+    // The owner of the name counted it. Counting it again would hide from httpd that some other
+    // provider must be asked for sub-requests (httpd 2.4, ap_setup_auth_internal).
+    // SAFETY: the pool is that of the configuration; all else is static.
+    unsafe {
+        ffi::ap_register_provider(
+            pool.raw(),
+            ffi::AUTHZ_PROVIDER_GROUP.as_ptr(),
+            NAME.as_ptr(),
+            ffi::AUTHZ_PROVIDER_VERSION.as_ptr(),
+            (&raw const PROVIDER.0).cast(),
+        );
     }
 }
 
@@ -63,7 +76,9 @@ extern "C" fn parse_require_line(
     line: *const c_char,
     parsed: *mut *const c_void,
 ) -> *const c_char {
-    guard(c"a defect of this module stopped the Require line".as_ptr(), || {
+    // SAFETY: httpd passes its own command and the text of the line.
+    let (command, text) = unsafe { (Command::new(cmd), CStr::from_ptr(line)) };
+    guard(DEFECT.as_ptr(), || {
         let mut theirs = ptr::null();
         if let Some(parse) = group_file().and_then(|provider| provider.parse_require_line) {
             // SAFETY: what httpd passed to us, and a place for their result.
@@ -72,15 +87,10 @@ extern "C" fn parse_require_line(
                 return error;
             }
         }
-        // SAFETY: httpd passes its own `cmd`.
-        let cmd = unsafe { &*cmd };
-        match Line::parse::<Group>(cmd, line) {
-            Ok(ours) => {
-                // SAFETY: httpd passes the place for the result.
-                unsafe { *parsed = pool::allocate(cmd.pool, Both { ours, theirs }).cast() };
-                ptr::null()
-            }
-            Err(reason) => refuse(cmd, "group", &reason),
+        match Line::parse::<Group>(&command, text) {
+            // SAFETY: httpd passes the place for the result.
+            Ok(ours) => unsafe { command.accept(Both { ours, theirs }, parsed) },
+            Err(reason) => command.refuse(NAME, &reason),
         }
     })
 }
@@ -90,10 +100,10 @@ extern "C" fn check_authorization(
     line: *const c_char,
     parsed: *const c_void,
 ) -> ffi::authz_status {
-    guard::guard_request(raw, ffi::authz_status_AUTHZ_GENERAL_ERROR, || {
-        // SAFETY: httpd hands us the request for this callback, and what `parse_require_line` left.
-        let (request, both) = unsafe { (Request::new(raw), &*parsed.cast::<Both>()) };
-        let Some(name) = request.user() else {
+    // SAFETY: httpd hands us the request for this callback, and what `parse_require_line` left.
+    let (request, both) = unsafe { (Request::new(raw), parsed.cast::<Both>().as_ref()) };
+    guard::guard_request(&request, ffi::authz_status_AUTHZ_GENERAL_ERROR, || {
+        let (Some(name), Some(both)) = (request.user(), both) else {
             return ffi::authz_status_AUTHZ_DENIED_NO_USER;
         };
         let has_file = request.config().is_some_and(|config| config.group_file);
@@ -103,11 +113,11 @@ extern "C" fn check_authorization(
             unsafe { ask(raw, line, both.theirs) }
         };
         match file.filter(|_| has_file) {
-            None => status(judge::<Group>(&request, name, &both.ours), &request, name, "group"),
+            None => status(judge::<Group>(&request, name, &both.ours), &request, name, NAME),
             Some(file) if request.memo().granted(name).is_none() => ask_file(file),
             Some(file) => match judge::<Group>(&request, name, &both.ours) {
                 Ok(false) => ask_file(file),
-                answer => status(answer, &request, name, "group"),
+                answer => status(answer, &request, name, NAME),
             },
         }
     })

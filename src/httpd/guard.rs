@@ -1,10 +1,10 @@
 //! The one door between C and Rust: a panic becomes the answer that fails closed, is logged once
 //! with its place, and the same child serves the next request.
 
-use super::{ffi, log};
+use super::log;
+use super::request::Request;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
-use std::ptr;
 use std::sync::Once;
 
 #[cfg(not(panic = "unwind"))]
@@ -39,15 +39,11 @@ pub(super) fn install_hook() {
 
 /// Runs a callback of httpd's; after a panic the answer is `closed`.
 pub(super) fn guard<T>(closed: T, body: impl FnOnce() -> T) -> T {
-    run(closed, body, |text| log::server(ptr::null(), log::Level::Error, text))
+    run(closed, body, |text| log::server(None, log::Level::Error, text))
 }
 
 /// The same for a callback that serves a request, in whose log the panic is told.
-pub(super) fn guard_request<T>(
-    request: *const ffi::request_rec,
-    closed: T,
-    body: impl FnOnce() -> T,
-) -> T {
+pub(super) fn guard_request<T>(request: &Request<'_>, closed: T, body: impl FnOnce() -> T) -> T {
     run(closed, body, |text| log::request(request, log::Level::Error, text))
 }
 

@@ -1,8 +1,10 @@
 //! httpd's error log, under this module's own index; the core never logs.
 
+use super::request::Request;
 use super::{c_string, ffi};
 use std::collections::HashMap;
 use std::panic::Location;
+use std::ptr;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,42 +18,58 @@ pub(super) enum Level {
     Debug = ffi::APLOG_DEBUG as isize,
 }
 
+/// A server, in whose log a line may stand.
+#[derive(Clone, Copy)]
+pub(super) struct Server(*const ffi::server_rec);
+
+// SAFETY: httpd's log takes lines from any thread, and the record is not written after the start.
+unsafe impl Send for Server {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Server {}
+
+impl Server {
+    /// # Safety
+    /// `raw` is a server of httpd's that lives as long as this value is used.
+    pub(super) unsafe fn new(raw: *const ffi::server_rec) -> Self {
+        Self(raw)
+    }
+}
+
 /// Whether a line about this request would be written, so that it need not be made if not.
-pub(super) fn wants(request: *const ffi::request_rec, level: Level) -> bool {
-    // SAFETY: `request` is valid for the callback that it was handed to.
-    unsafe { ffi::authnz_django_logs_request(request, level as i32) != 0 }
+pub(super) fn wants(request: &Request<'_>, level: Level) -> bool {
+    // SAFETY: `Request::new`.
+    unsafe { ffi::authnz_django_logs_request(request.raw(), level as i32) != 0 }
 }
 
 /// One line about a request.
 #[track_caller]
-pub(super) fn request(request: *const ffi::request_rec, level: Level, text: &str) {
+pub(super) fn request(request: &Request<'_>, level: Level, text: &str) {
     let at = Location::caller();
     let (file, text) = (c_string(at.file()), c_string(text));
-    // SAFETY: `request` is valid for the callback that it was handed to; httpd copies the strings.
+    // SAFETY: `Request::new`; httpd copies the strings.
     unsafe {
         ffi::authnz_django_log_request(
             file.as_ptr(),
             at.line() as i32,
             level as i32,
-            request,
+            request.raw(),
             text.as_ptr(),
         );
     }
 }
 
-/// One line about a server; about none in particular where `server` is NULL.
+/// One line about a server, or about none in particular.
 #[track_caller]
-pub(super) fn server(server: *const ffi::server_rec, level: Level, text: &str) {
+pub(super) fn server(server: Option<Server>, level: Level, text: &str) {
     let at = Location::caller();
     let (file, text) = (c_string(at.file()), c_string(text));
-    // SAFETY: `server` is NULL, which httpd allows, or lives as long as the configuration; httpd
-    // copies the strings.
+    // SAFETY: `Server::new`, or NULL, which httpd allows; httpd copies the strings.
     unsafe {
         ffi::authnz_django_log_server(
             file.as_ptr(),
             at.line() as i32,
             level as i32,
-            server,
+            server.map_or(ptr::null(), |server| server.0),
             text.as_ptr(),
         );
     }
@@ -70,7 +88,7 @@ static SAID: LazyLock<Mutex<HashMap<String, (Instant, u64)>>> = LazyLock::new(Mu
 /// two lines the same; the next line that is said tells how many were not.
 #[track_caller]
 pub(super) fn request_limited(
-    about: *const ffi::request_rec,
+    about: &Request<'_>,
     level: Level,
     key: &str,
     text: impl FnOnce() -> String,

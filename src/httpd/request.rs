@@ -1,7 +1,8 @@
 //! `Request`: httpd's `request_rec`, for as long as the callback that it was handed to.
 
 use super::memo::Memo;
-use super::{bytes, ffi, module, pool};
+use super::pool::Pool;
+use super::{bytes, ffi, module};
 use crate::config::Config;
 use std::marker::PhantomData;
 
@@ -25,29 +26,31 @@ impl<'a> Request<'a> {
     }
 
     /// What lives as long as the request.
-    pub(super) fn pool(&self) -> *mut ffi::apr_pool_t {
+    pub(super) fn pool(&self) -> Pool<'a> {
         // SAFETY: `new`.
-        unsafe { (*self.raw).pool }
+        unsafe { Pool::new((*self.raw).pool) }
     }
 
     /// Who was authenticated, or is about to be.
     pub(super) fn user(&self) -> Option<&'a [u8]> {
         // SAFETY: `new`; httpd's strings live as long as the request.
-        let user = unsafe { (*self.raw).user };
-        (!user.is_null()).then(|| bytes(user))
+        unsafe {
+            let user = (*self.raw).user;
+            (!user.is_null()).then(|| bytes(user))
+        }
     }
 
     /// Sets REMOTE_USER.
     pub(super) fn set_user(&self, name: &str) {
-        let name = pool::c_str(self.pool(), name);
+        let name = self.pool().c_str(name);
         // SAFETY: `new`; the name lives as long as the request.
         unsafe { (*self.raw).user = name };
     }
 
     /// What was asked for, for the log.
     pub(super) fn uri(&self) -> String {
-        // SAFETY: `new`.
-        String::from_utf8_lossy(bytes(unsafe { (*self.raw).uri })).into_owned()
+        // SAFETY: `new`; httpd's strings live as long as the request.
+        String::from_utf8_lossy(unsafe { bytes((*self.raw).uri) }).into_owned()
     }
 
     /// The settings of the innermost section; those of an alias during its callback.
@@ -85,7 +88,7 @@ impl<'a> Request<'a> {
             let vector = (*self.raw).request_config;
             let mut memo = ffi::ap_get_module_config(vector, module()).cast::<Memo>();
             if memo.is_null() {
-                memo = pool::allocate(self.pool(), Memo::default());
+                memo = self.pool().allocate(Memo::default());
                 ffi::ap_set_module_config(vector, module(), memo.cast());
             }
             &*memo

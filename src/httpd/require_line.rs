@@ -1,0 +1,126 @@
+//! The words of a Require line: read, and looked at by their rule, when the line is; expressions
+//! among them evaluated for each request.
+
+use super::pool::Pool;
+use super::request::Request;
+use super::{bytes, ffi};
+use crate::authz::Rule;
+use crate::error::Error;
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+
+/// A directive that is being read.
+pub(super) struct Command<'a> {
+    raw: &'a ffi::cmd_parms,
+    pool: Pool<'a>,
+}
+
+impl<'a> Command<'a> {
+    /// # Safety
+    /// `raw` is what httpd handed to the callback that `'a` is not to outlive.
+    pub(super) unsafe fn new(raw: *const ffi::cmd_parms) -> Self {
+        // SAFETY: the caller's promise; the pool is that of the configuration, or of the request
+        // where the line stands in .htaccess.
+        unsafe { Self { raw: &*raw, pool: Pool::new((*raw).pool) } }
+    }
+
+    /// Ends `parse_require_line` (`mod_auth.h`): `parsed` is kept for `check_authorization`.
+    ///
+    /// # Safety
+    /// `place` is where httpd asked for the result.
+    pub(super) unsafe fn accept<T>(&self, parsed: T, place: *mut *const c_void) -> *const c_char {
+        // SAFETY: the caller's promise.
+        unsafe { *place = self.pool.allocate(parsed).cast() };
+        ptr::null()
+    }
+
+    /// Ends it with the text that stops httpd from starting.
+    pub(super) fn refuse(&self, name: &CStr, reason: &str) -> *const c_char {
+        self.pool.c_str(&format!("Require {}: {reason}", name.to_string_lossy()))
+    }
+
+    fn expression(&self, word: &str) -> Result<Word, String> {
+        let mut error = ptr::null();
+        // SAFETY: `new`; the text is copied into the pool first, because the parsed form points
+        // into it; `error` is written where parsing fails.
+        let parsed = unsafe {
+            ffi::ap_expr_parse_cmd_mi(
+                self.raw,
+                self.pool.c_str(word),
+                ffi::AP_EXPR_FLAG_STRING_RESULT,
+                &mut error,
+                None,
+                (*super::module()).module_index,
+            )
+        };
+        if error.is_null() && !parsed.is_null() {
+            return Ok(Word::Expression(parsed));
+        }
+        // SAFETY: httpd's text lives as long as the pool.
+        let reason = String::from_utf8_lossy(unsafe { bytes(error) });
+        Err(format!("\"{word}\" is not an expression: {reason}"))
+    }
+}
+
+/// The words behind `Require NAME`.
+pub(super) struct Line {
+    words: Vec<Word>,
+}
+
+enum Word {
+    Literal(String),
+    /// One word, whatever it becomes: a client's text must not become several names.
+    Expression(*const ffi::ap_expr_info_t),
+}
+
+impl Line {
+    /// Reads the words and has the rule look at them.
+    pub(super) fn parse<R: Rule>(command: &Command<'_>, line: &CStr) -> Result<Self, String> {
+        let words = command
+            .pool
+            .words(line)
+            .into_iter()
+            .map(|word| match word.contains("%{") {
+                true => command.expression(&word),
+                false => Ok(Word::Literal(word)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let literals: Vec<_> = words
+            .iter()
+            .map(|word| match word {
+                Word::Literal(word) => Some(word.as_str()),
+                Word::Expression(_) => None,
+            })
+            .collect();
+        R::check(&literals)?;
+        Ok(Self { words })
+    }
+
+    /// The words for this request; an expression that comes to nothing is none.
+    pub(super) fn words(&self, request: &Request<'_>) -> Result<Vec<String>, Error> {
+        let words: Result<Vec<_>, _> =
+            self.words.iter().map(|word| word.evaluate(request)).collect();
+        Ok(words?.into_iter().filter(|word| !word.is_empty()).collect())
+    }
+}
+
+impl Word {
+    fn evaluate(&self, request: &Request<'_>) -> Result<String, Error> {
+        let expression = match self {
+            Self::Literal(word) => return Ok(word.clone()),
+            Self::Expression(expression) => *expression,
+        };
+        let mut error = ptr::null();
+        // SAFETY: the expression was parsed into the pool of the configuration, or of this request
+        // where it stands in .htaccess; both texts live as long as the request.
+        let (text, error) = unsafe {
+            let text = ffi::ap_expr_str_exec(request.raw(), expression, &mut error);
+            (bytes(text), bytes(error))
+        };
+        if error.is_empty() {
+            Ok(String::from_utf8_lossy(text).into_owned())
+        } else {
+            Err(Error::Expression(String::from_utf8_lossy(error).into_owned()))
+        }
+    }
+}
