@@ -1,18 +1,63 @@
 //! `check_password` and `identify_hasher`: Django's password hashes, and the list of them.
-
 #![forbid(unsafe_code)]
 
+mod argon2_phc;
+mod bcrypt_mcf;
+mod hasher;
+mod pbkdf2_hmac;
+mod plain_digest;
+mod refusal;
+mod scrypt_kdf;
+
+use std::sync::{Mutex, PoisonError};
+
+use argon2_phc::Argon2Phc;
+use bcrypt_mcf::{BCRYPT, BCRYPT_SHA256};
+use hasher::{Cost, Decoded, Hasher};
+use pbkdf2_hmac::{PBKDF2_SHA1, PBKDF2_SHA256};
+use plain_digest::{MD5, SHA1, UNSALTED_MD5, UNSALTED_SHA1};
+use refusal::Reason;
+use scrypt_kdf::Scrypt;
+
+pub use refusal::Refusal;
+
+/// Every hasher that there is. A new one is a file and its line here.
+static HASHERS: [&dyn Hasher; 10] = [
+    &PBKDF2_SHA256,
+    &PBKDF2_SHA1,
+    &Argon2Phc,
+    &BCRYPT_SHA256,
+    &BCRYPT,
+    &Scrypt,
+    &MD5,
+    &SHA1,
+    &UNSALTED_SHA1,
+    &UNSALTED_MD5,
+];
+
+/// Names that others' hashers have, which a message may therefore repeat.
+const FOREIGN: [&str; 5] = ["crypt", "pbkdf2_sha512", "phpass", "sha256", "sha512"];
+
+/// A longer stored hash is refused, in bytes. Django's column holds 128 characters.
+const MAX_ENCODED: usize = 1024;
+
 /// `AuthDjangoPasswordHashers`: which algorithms are accepted; the first is the preferred one.
+///
+/// The default is Django's own (`PASSWORD_HASHERS`, django/conf/global_settings.py, 4.0 to 6.1)
+/// with the work factors of 6.1.
 #[derive(Debug, Clone)]
 pub struct Hashers {
-    _todo: (),
+    listed: Vec<&'static dyn Hasher>,
+    preferred: &'static dyn Hasher,
+    cost: Cost,
 }
 
 /// The highest accepted cost that was seen in a row of one site, since a row may cost more than
 /// the configuration says.
 #[derive(Debug, Default)]
 pub struct Floor {
-    _todo: (),
+    /// By algorithm, because sections of one site may prefer different ones.
+    costs: Mutex<Vec<(&'static str, Cost)>>,
 }
 
 /// What a password was found to be.
@@ -26,39 +71,219 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
-/// Why a stored hash is not even tried. Displays the algorithm and the reason, never the hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    _todo: (),
+/// What a row says before any work is done for it.
+enum Row<'a> {
+    /// Only the work is left.
+    Candidate(Candidate<'a>),
+    /// No password was ever set, or it was made unusable: an ordinary state.
+    Unusable,
+    Refused(Refusal),
+}
+
+/// A stored hash that was read, is listed and is within the caps.
+struct Candidate<'a> {
+    hasher: &'static dyn Hasher,
+    decoded: Box<dyn Decoded + 'a>,
 }
 
 impl Default for Hashers {
     fn default() -> Self {
-        Self { _todo: () }
+        Self::new(vec![&PBKDF2_SHA256, &PBKDF2_SHA1, &Argon2Phc, &BCRYPT_SHA256, &Scrypt], None)
     }
 }
 
 impl Hashers {
-    /// Reads `NAME[:COST] …`.
+    /// Reads `NAME[:COST] …`: Django's names, the preferred one first. `COST` belongs to the first
+    /// alone and says what a hash costs that Django makes today: iterations for `pbkdf2_*`, rounds
+    /// for `bcrypt*`, `t=2,m=102400,p=8` (m in KiB) for `argon2`, `n=16384,r=8,p=5` or N alone for
+    /// `scrypt`; without it, the newest Django's.
     ///
     /// # Errors
-    /// The reason and the remedy, for `apachectl configtest`.
-    pub fn parse(_words: &[&str]) -> Result<Self, String> {
-        Ok(Self::default())
+    /// The reason and the remedy, for `apachectl configtest`: an unknown name, one that is there
+    /// twice, a cost that cannot be read, is over the caps or is not at the first name, no name.
+    pub fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut listed: Vec<&'static dyn Hasher> = Vec::with_capacity(words.len());
+        let mut cost = None;
+        for word in words {
+            let (name, given) = match word.split_once(':') {
+                Some((name, given)) => (name, Some(given)),
+                None => (*word, None),
+            };
+            let hasher = named(name)?;
+            let algorithm = hasher.algorithm();
+            if listed.iter().any(|other| other.algorithm() == algorithm) {
+                return Err(format!("{algorithm} is listed twice: write it once"));
+            }
+            if let Some(given) = given {
+                if !listed.is_empty() {
+                    return Err(format!(
+                        "{word:?}: only the first hasher, the preferred one, has a cost here, \
+                         because the others are only read: write {algorithm}"
+                    ));
+                }
+                cost = Some(hasher.parse_cost(given).map_err(|reason| {
+                    format!(
+                        "{word:?}: {reason}: without a cost, {algorithm} is the newest Django's"
+                    )
+                })?);
+            }
+            listed.push(hasher);
+        }
+        if listed.is_empty() {
+            return Err(format!("no hasher is listed: write one or more of {}", names()));
+        }
+        Ok(Self::new(listed, cost))
     }
 
-    /// Whether `password` is the one that `encoded` was made of. Whatever is not `Correct` has
-    /// cost at least one hash of the preferred hasher.
-    pub fn check_password(&self, _password: &[u8], _encoded: &str, _floor: &Floor) -> Verdict {
-        Verdict::Wrong
+    /// Whether `password` is the one that `encoded`, the user's `password` column, was made of.
+    /// The empty password is a password like any other. Whatever is not `Correct` has cost at
+    /// least one hash of the preferred hasher, and what no cap allows has cost no more.
+    ///
+    /// Accepts what Django's `check_password` accepts (django/contrib/auth/hashers.py, 3.2 to 6.1)
+    /// but for hashes over the caps and for passwords that plain `bcrypt` cannot tell apart: those
+    /// of more than 72 bytes or with a NUL.
+    pub fn check_password(&self, password: &[u8], encoded: &str, floor: &Floor) -> Verdict {
+        match self.read(encoded) {
+            Row::Candidate(candidate) => self.verify(password, &candidate, floor),
+            Row::Unusable => {
+                self.spend(password, floor);
+                Verdict::Wrong
+            }
+            Row::Refused(refusal) => {
+                self.spend(password, floor);
+                Verdict::Refused(refusal)
+            }
+        }
     }
 
     /// Spends one hash of the preferred hasher, for a user who is not there or not active.
-    pub fn spend(&self, _password: &[u8], _floor: &Floor) {}
-}
+    pub fn spend(&self, password: &[u8], floor: &Floor) {
+        self.preferred.spend(password, floor.cost(self.preferred, self.cost));
+    }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stub")
+    fn new(listed: Vec<&'static dyn Hasher>, cost: Option<Cost>) -> Self {
+        let preferred = listed.first().copied().unwrap_or(&PBKDF2_SHA256);
+        Self { listed, preferred, cost: cost.unwrap_or_else(|| preferred.default_cost()) }
+    }
+
+    /// Everything that can be said of a row without work.
+    fn read<'a>(&self, encoded: &'a str) -> Row<'a> {
+        if encoded.is_empty() || !is_password_usable(encoded) {
+            return Row::Unusable;
+        }
+        match self.candidate(encoded) {
+            Ok(candidate) => Row::Candidate(candidate),
+            Err(refusal) => Row::Refused(refusal),
+        }
+    }
+
+    fn candidate<'a>(&self, encoded: &'a str) -> Result<Candidate<'a>, Refusal> {
+        let length = encoded.len();
+        if length > MAX_ENCODED {
+            let (value, most) = (length as u64, MAX_ENCODED as u64);
+            let reason = Reason::TooMany { value, unit: "bytes", most };
+            return Err(Refusal { algorithm: None, reason });
+        }
+        let algorithm = identify_hasher(encoded);
+        let Some(hasher) = HASHERS.into_iter().find(|hasher| hasher.algorithm() == algorithm)
+        else {
+            let name = FOREIGN.into_iter().find(|name| *name == algorithm);
+            return Err(Refusal { algorithm: None, reason: Reason::Unknown(name) });
+        };
+        let algorithm = hasher.algorithm();
+        let refuse = |reason| Refusal { algorithm: Some(algorithm), reason };
+        if !self.listed.iter().any(|listed| listed.algorithm() == algorithm) {
+            return Err(refuse(Reason::NotListed));
+        }
+        Ok(Candidate { hasher, decoded: hasher.decode(encoded).map_err(refuse)? })
+    }
+
+    fn verify(&self, password: &[u8], candidate: &Candidate<'_>, floor: &Floor) -> Verdict {
+        let Candidate { hasher, decoded } = candidate;
+        let algorithm = hasher.algorithm();
+        let hasher_changed = algorithm != self.preferred.algorithm();
+        let stored = decoded.cost();
+        if !hasher_changed {
+            floor.raise(self.preferred, stored);
+        }
+        match decoded.verify(password) {
+            Ok(true) => Verdict::Correct,
+            Ok(false) => {
+                if hasher_changed {
+                    self.spend(password, floor);
+                } else {
+                    let preferred = floor.cost(self.preferred, self.cost);
+                    hasher.harden_runtime(password, stored, preferred);
+                }
+                Verdict::Wrong
+            }
+            Err(reason) => {
+                self.spend(password, floor);
+                Verdict::Refused(Refusal { algorithm: Some(algorithm), reason })
+            }
+        }
     }
 }
+
+impl Floor {
+    /// The dearer one of `configured` and what was seen.
+    fn cost(&self, hasher: &dyn Hasher, configured: Cost) -> Cost {
+        let costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = costs.iter().find(|(algorithm, _)| *algorithm == hasher.algorithm());
+        match seen {
+            Some((_, seen)) if hasher.work(*seen) > hasher.work(configured) => *seen,
+            _ => configured,
+        }
+    }
+
+    fn raise(&self, hasher: &dyn Hasher, stored: Cost) {
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        match costs.iter_mut().find(|(algorithm, _)| *algorithm == hasher.algorithm()) {
+            Some((_, seen)) if hasher.work(stored) > hasher.work(*seen) => *seen = stored,
+            Some(_) => {}
+            None => costs.push((hasher.algorithm(), stored)),
+        }
+    }
+}
+
+/// Django's `is_password_usable`: false for what `set_unusable_password()` stores.
+fn is_password_usable(encoded: &str) -> bool {
+    !encoded.starts_with('!')
+}
+
+/// The name of the algorithm that `encoded` says it is of, as Django's `identify_hasher` finds it.
+/// It may be any text.
+fn identify_hasher(encoded: &str) -> &str {
+    let characters = encoded.chars().count();
+    if (characters == 32 && !encoded.contains('$'))
+        || (characters == 37 && encoded.starts_with("md5$$"))
+    {
+        "unsalted_md5"
+    } else if characters == 46 && encoded.starts_with("sha1$$") {
+        "unsalted_sha1"
+    } else {
+        encoded.split('$').next().unwrap_or_default()
+    }
+}
+
+/// The hasher that a directive means by `name`.
+fn named(name: &str) -> Result<&'static dyn Hasher, String> {
+    let found = |hasher: &&dyn Hasher| hasher.algorithm() == name;
+    if let Some(hasher) = HASHERS.into_iter().find(found) {
+        return Ok(hasher);
+    }
+    let class = name.rsplit('.').next().unwrap_or_default();
+    match HASHERS.into_iter().find(|hasher| hasher.class() == class) {
+        Some(hasher) => {
+            Err(format!("{name:?} is the name of a class: write {}", hasher.algorithm()))
+        }
+        None => Err(format!("unknown hasher {name:?}: the hashers are {}", names())),
+    }
+}
+
+fn names() -> String {
+    HASHERS.map(|hasher| hasher.algorithm()).join(", ")
+}
+
+#[cfg(test)]
+mod tests;
