@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Why a stored hash is not even tried. Displays the algorithm and the reason, never the hash.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// `None` as long as it is not one of ours: then it may be anything, even a password.
     pub(super) algorithm: Option<&'static str>,
