@@ -2,12 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+mod gate;
+mod pool;
+mod postgres;
+mod sql;
+mod sqlite;
+mod tls;
+
 use crate::error::Error;
 use crate::user::{User, UserModel};
+use pool::{Connector, Failure, Limits, Pool};
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
+
+pub use gate::Gate;
 
 /// A pool of connections to one database, shared by the threads of a child.
 pub trait Store: Send + Sync {
@@ -34,7 +45,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Asks `store` by a deadline that leaves what the request has waited before.
+    /// Asks `store` by a deadline that leaves out what the request has waited before.
     pub fn ask<T>(&self, store: &dyn Store, question: impl FnOnce(Instant) -> T) -> T {
         let start = Instant::now();
         let answer = question(start + store.timeout().saturating_sub(self.waited.get()));
@@ -56,18 +67,64 @@ pub trait Host: Send + Sync {
     fn threads(&self) -> usize;
 }
 
-/// stub
-pub struct Gate;
-impl Gate {
-    pub fn new(_threads: usize) -> Self {
-        Gate
+/// A kind of database: how its URL begins, and who reads the rest.
+type Kind = (&'static str, fn(url: &str, words: &[&str]) -> Result<Parsed, String>);
+
+/// The databases that there are. One more is a file and a line here.
+const KINDS: &[Kind] = &[
+    ("postgresql://", postgres::parse),
+    ("postgres://", postgres::parse),
+    ("sqlite:", sqlite::parse),
+];
+
+/// What a kind makes of its directive.
+struct Parsed {
+    /// The URL without its password.
+    label: String,
+    /// The URL with `*****` for the password, if there was one.
+    redacted: Option<String>,
+    backend: Box<dyn Backend>,
+}
+
+/// A database of one kind, configured and not opened. `Database` says what its methods are.
+trait Backend: Send + Sync {
+    fn load(&self) -> Result<(), String> {
+        Ok(())
     }
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn reach(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn open(
+        &self,
+        label: &str,
+        password: Option<Zeroizing<String>>,
+        host: Arc<dyn Host>,
+        gate: Arc<Gate>,
+    ) -> Arc<dyn Store>;
 }
 
 /// A database of the configuration, before anything was opened.
-#[derive(Debug, PartialEq)]
 pub struct Database {
-    _todo: (),
+    /// The directive as it was written, password and all: what makes two of them the same.
+    words: Zeroizing<String>,
+    label: String,
+    redacted: Option<String>,
+    backend: Box<dyn Backend>,
+}
+
+impl PartialEq for Database {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.label).finish()
+    }
 }
 
 impl Database {
@@ -75,13 +132,38 @@ impl Database {
     ///
     /// # Errors
     /// The reason and the remedy, for `apachectl configtest`; never a password.
-    pub fn parse(_words: &[&str]) -> Result<Self, String> {
-        Err("not built".into())
+    pub fn parse(words: &[&str]) -> Result<Self, String> {
+        let written = Zeroizing::new(words.join(" "));
+        let [url, words @ ..] = words else {
+            return Err("needs the URL of a database, as postgresql://user@host/name or \
+                        sqlite:/path"
+                .into());
+        };
+        if url.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            return Err("a URL has no spaces or control characters: write them as %20".into());
+        }
+        let Some((_, read)) = KINDS.iter().find(|(scheme, _)| url.starts_with(scheme)) else {
+            let known: Vec<&str> = KINDS.iter().map(|(scheme, _)| *scheme).collect();
+            // The URL is not repeated: it may hold a password.
+            return Err(format!("the URL must begin with one of {}", known.join(", ")));
+        };
+        let Parsed { label, redacted, backend } = read(url, words)?;
+        let redacted = redacted.map(|url| {
+            let mut all = vec![url.as_str()];
+            all.extend(words);
+            all.join(" ")
+        });
+        Ok(Self { words: written, label, redacted, backend })
     }
 
     /// The URL as logs may show it, without its password.
     pub fn label(&self) -> &str {
-        ""
+        &self.label
+    }
+
+    /// The words of the directive with `*****` in place of the password; `None` if they hold none.
+    pub fn redacted(&self) -> Option<String> {
+        self.redacted.clone()
     }
 
     /// Reads the TLS files: once, before the fork, by the user who starts the server.
@@ -89,29 +171,176 @@ impl Database {
     /// # Errors
     /// `Error::Secret` with file and reason.
     pub fn load(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    pub fn redacted(&self) -> Option<String> {
-        None
-    }
-    pub fn reach(&self) -> Result<(), String> {
-        Ok(())
+        self.backend.load().map_err(|reason| {
+            let label = &self.label;
+            Error::Secret(format!("database {label}: {reason}"))
+        })
     }
 
     /// What the child's own user will trip over, with the remedy; asked once a child, before the
     /// first request. Opens no connection.
+    ///
+    /// # Errors
+    /// The reason and the remedy, for a warning: it may be mended before the first request.
     pub fn check(&self) -> Result<(), String> {
-        Ok(())
+        self.backend.check()
+    }
+
+    /// Whether somebody listens where the database should be; asked once at start, for at most a
+    /// second a host, because a server that starts before its database is to be told.
+    ///
+    /// # Errors
+    /// The reason, for a warning: the database may be there before the first request.
+    pub fn reach(&self) -> Result<(), String> {
+        self.backend
+            .reach()
+            .map_err(|reason| format!("database {} is not available yet: {reason}", self.label))
     }
 
     /// A pool that connects when first asked. Only in a child: connections do not survive a fork.
+    /// A password in the URL wins over `password`; all stores of a child share one `gate`.
     pub fn open(
         &self,
-        _password: Option<Zeroizing<String>>,
-        _host: Arc<dyn Host>,
-        _gate: Arc<Gate>,
+        password: Option<Zeroizing<String>>,
+        host: Arc<dyn Host>,
+        gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
-        unimplemented!()
+        self.backend.open(&self.label, password, host, gate)
     }
 }
+
+/// How the connections of a kind are asked for a user.
+trait Fetch: Connector {
+    fn fetch(
+        &self,
+        connection: &mut Self::Connection,
+        model: &UserModel,
+        username: &str,
+        deadline: Instant,
+    ) -> Result<Option<User>, Failure>;
+}
+
+/// The store of every kind: its connections in a pool, behind the gate.
+struct Pooled<C: Connector> {
+    label: String,
+    timeout: Duration,
+    pool: Pool<C>,
+    gate: Arc<Gate>,
+}
+
+impl<C: Fetch> Pooled<C> {
+    fn open(
+        label: &str,
+        connector: C,
+        limits: &Limits,
+        host: Arc<dyn Host>,
+        gate: Arc<Gate>,
+    ) -> Arc<dyn Store> {
+        let pool = Pool::new(connector, limits.clone(), host);
+        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, gate })
+    }
+}
+
+impl<C: Fetch> Store for Pooled<C> {
+    fn get_by_natural_key(
+        &self,
+        model: &UserModel,
+        username: &str,
+        deadline: Instant,
+    ) -> Result<Option<User>, Error> {
+        // No database has such a name, and not every one takes the question.
+        if username.contains('\0') {
+            return Ok(None);
+        }
+        let deadline = deadline.min(Instant::now() + self.timeout);
+        let database = self.label.clone();
+        let permit = match self.gate.enter(deadline) {
+            Ok(permit) => permit,
+            Err(waiting) => {
+                let reason = format!("{waiting} requests wait for a database already");
+                return Err(Error::Unavailable { database, reason });
+            }
+        };
+        let answer = self.pool.run(deadline, |connector, connection, deadline| {
+            connector.fetch(connection, model, username, deadline)
+        });
+        if !matches!(answer, Err(Failure::TimedOut(_))) {
+            permit.progressed();
+        }
+        answer.map_err(|failure| match failure {
+            Failure::Query(reason) => Error::Query { database, reason },
+            Failure::Broken(reason) | Failure::TimedOut(reason) | Failure::Refused(reason) => {
+                Error::Unavailable { database, reason }
+            }
+        })
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// Reads the words after the URL: those of every pool here, the others by `own`, which answers
+/// whether it knows the key.
+fn limits(
+    words: &[&str],
+    own_keys: &str,
+    mut own: impl FnMut(&str, &str) -> Result<bool, String>,
+) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    for word in words {
+        // Not repeated whole: an administrator may have put the password here.
+        let (key, value) =
+            word.split_once('=').ok_or("what follows the URL must be key=value: quote the URL?")?;
+        let whole = |range: std::ops::RangeInclusive<usize>| {
+            let wrong = format!("{key}= must be from {} to {}", range.start(), range.end());
+            value.parse().ok().filter(|number| range.contains(number)).ok_or(wrong)
+        };
+        match key {
+            "max" => limits.max = whole(1..=1000)?,
+            "min" => limits.min = whole(0..=1000)?,
+            "idle" => limits.idle = Duration::from_secs(whole(1..=86_400)? as u64),
+            "timeout" => {
+                let seconds = value.parse().ok().filter(|time| (0.1..=60.0).contains(time));
+                limits.timeout = seconds
+                    .map(Duration::from_secs_f64)
+                    .ok_or("timeout= must be from 0.1 to 60 seconds")?;
+            }
+            _ if own(key, value)? => {}
+            _ => {
+                return Err(format!(
+                    "unknown key {}=: after the URL there may be max=, min=, idle=, timeout={own_keys}",
+                    name(key)
+                ));
+            }
+        }
+    }
+    if limits.min > limits.max {
+        return Err(format!("min={} is more than max={}", limits.min, limits.max));
+    }
+    Ok(limits)
+}
+
+/// A key as an error may repeat it: what does not look like one may be part of a password.
+fn name(key: &str) -> &str {
+    let plain = key.len() <= 40 && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { key } else { "…" }
+}
+
+/// What the %XX of a URL stand for.
+fn decode(text: &str) -> Result<String, String> {
+    let wrong = "in the URL a % must be followed by two hexadecimal digits, as in %25, and what it \
+                 stands for be UTF-8 without NUL";
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok()).ok_or(wrong)?;
+        bytes.push(byte);
+        bytes.extend(part.bytes().skip(2));
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| wrong.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What PostgreSQL's errors mean to the pool, and to the administrator.
+
+#![forbid(unsafe_code)]
+
+use crate::store::pool::Failure;
+use crate::store::sql::one_line;
+use crate::user::UserModel;
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use tokio_postgres::Error;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+/// Does the server want no `options`? PgBouncer's way to say so has no SQLSTATE of its own.
+pub(super) fn refuses_options(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        let message = error.message();
+        message.contains("startup") && message.contains("options")
+    })
+}
+
+/// Is a prepared statement not what and where it was left?
+pub(super) fn lost_statement(error: &Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
+        || code == Some(&SqlState::DUPLICATE_PSTATEMENT)
+}
+
+/// Can the column not even hold such a user name? Then nobody has it.
+pub(super) fn no_such_value(error: &Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::INVALID_TEXT_REPRESENTATION)
+        || code == Some(&SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
+}
+
+/// Why there is no connection to `place`.
+pub(super) fn connecting(error: &Error, place: &str) -> Failure {
+    if let Some(error) = error.as_db_error() {
+        let remedy = match error.code().code() {
+            "28P01" => ": is the password in the URL or of AuthDjangoDatabasePassword right?",
+            "28000" => ": pg_hba.conf must let this user in from here",
+            "3D000" => ": the URL names it after the host",
+            "53300" => ": lower max= or raise the server's max_connections",
+            _ => "",
+        };
+        return Failure::Refused(format!("{place}: {}{remedy}", one_line(error.message())));
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let reason = match cause.map(io::Error::kind) {
+        Some(ErrorKind::ConnectionRefused) => {
+            "connection refused: is PostgreSQL running there?".into()
+        }
+        Some(ErrorKind::PermissionDenied) if has_errno(cause) => {
+            "permission denied: with SELinux, setsebool -P httpd_can_network_connect_db on".into()
+        }
+        Some(ErrorKind::NotFound) => "no such socket: is PostgreSQL running there?".into(),
+        Some(ErrorKind::TimedOut) => return Failure::TimedOut(format!("{place}: no answer")),
+        _ => chain(error),
+    };
+    Failure::Broken(format!("{place}: {reason}"))
+}
+
+/// Is it the system's own error, and not one of the client library's?
+fn has_errno(error: Option<&io::Error>) -> bool {
+    error.is_some_and(|error| error.raw_os_error().is_some())
+}
+
+/// Why the query about `model` has no answer.
+pub(super) fn querying(error: &Error, model: &UserModel, timeout: &str) -> Failure {
+    let Some(db) = error.as_db_error() else {
+        return Failure::Broken(chain(error));
+    };
+    let code = db.code();
+    if *code == SqlState::QUERY_CANCELED {
+        return Failure::TimedOut(format!("no answer within {timeout}"));
+    }
+    let message = one_line(db.message());
+    let fatal = matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    if fatal || code.code().starts_with("08") || code.code().starts_with("57P") {
+        return Failure::Broken(message);
+    }
+    Failure::Query(format!("{message}{}", remedy(db, model)))
+}
+
+fn remedy(error: &DbError, model: &UserModel) -> String {
+    let code = error.code();
+    if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        let mut tables = vec![&model.table];
+        if let Some(groups) = &model.groups {
+            tables.extend([&groups.through, &groups.table]);
+        }
+        let tables: Vec<_> = tables.into_iter().map(|table| format!("\"{table}\"")).collect();
+        format!(": GRANT SELECT ON {} TO this role", tables.join(", "))
+    } else if *code == SqlState::UNDEFINED_TABLE {
+        ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=); \
+         is this the site's database, and migrated?"
+            .into()
+    } else if *code == SqlState::UNDEFINED_COLUMN {
+        ": AuthDjangoUserModel names the columns (username=, password=, is_active=, id=, \
+         groups_user_id=, groups_group_id=, group_name=)"
+            .into()
+    } else {
+        String::new()
+    }
+}
+
+/// An error with its causes, which tell more than itself.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    one_line(&text)
+}

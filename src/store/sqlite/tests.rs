@@ -1,0 +1,203 @@
+use super::super::tests::open;
+use super::*;
+use crate::error::Error;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SCHEMA: &str = "
+    CREATE TABLE auth_user (id INTEGER PRIMARY KEY, username, password, is_active);
+    CREATE TABLE auth_group (id INTEGER PRIMARY KEY, name);
+    CREATE TABLE auth_user_groups (id INTEGER PRIMARY KEY, user_id, group_id);
+    INSERT INTO auth_user VALUES (1, 'alice', 'pbkdf2_sha256$1$a$b', 1), (2, 'bob', NULL, 0),
+        (3, 42, 'x', NULL), (4, 'o''neil', '', 7), (5, 'twice', '', 1), (6, 'twice', '', 1),
+        (7, 'true', '', 'true'), (8, 'blob', CAST(x'ff' AS TEXT), 1);
+    INSERT INTO auth_group VALUES (1, 'secret agents'), (2, 'Ärzte \"A\"'), (3, NULL);
+    INSERT INTO auth_user_groups VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3);";
+
+/// A folder of its own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let path =
+            std::env::temp_dir().join(format!("authnz sqlite%{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn database(&self, name: &str, mode: &str) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.0.join(name)).unwrap();
+        database.pragma_update(None, "journal_mode", mode).unwrap();
+        database.execute_batch(SCHEMA).unwrap();
+        database
+    }
+
+    fn url(&self, name: &str) -> String {
+        let path = self.0.join(name).display().to_string();
+        format!("sqlite:{}", path.replace('%', "%25").replace(' ', "%20"))
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(&self.0)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<User>, Error> {
+    let deadline = Instant::now() + store.timeout();
+    store.get_by_natural_key(&UserModel::default(), username, deadline)
+}
+
+fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<User>, Error> {
+    let model = UserModel::parse(words).unwrap();
+    store.get_by_natural_key(&model, "alice", Instant::now() + store.timeout())
+}
+
+#[test]
+fn a_user_with_groups_and_whatever_a_column_may_hold() {
+    let folder = Folder::new();
+    folder.database("db", "delete");
+    let store = open(&[&folder.url("db")]);
+    let alice = ask(&store, "alice").unwrap().unwrap();
+    assert_eq!((alice.id.as_str(), alice.username.as_str(), alice.is_active), ("1", "alice", true));
+    assert_eq!(alice.password.as_str(), "pbkdf2_sha256$1$a$b");
+    assert_eq!(alice.groups, ["secret agents", "Ärzte \"A\""]);
+    let bob = ask(&store, "bob").unwrap().unwrap();
+    assert_eq!((bob.password.as_str(), bob.is_active, bob.groups.len()), ("", false, 0));
+    assert!(ask(&store, "o'neil").unwrap().unwrap().is_active);
+    assert!(ask(&store, "true").unwrap().unwrap().is_active);
+    for nobody in ["Alice", "", "alice ", "alice\0", "' OR 1=1 --", "%"] {
+        assert_eq!(ask(&store, nobody), Ok(None), "{nobody:?}");
+    }
+    let twice = ask(&store, "twice").unwrap_err().to_string();
+    assert!(twice.contains("more than one row"), "{twice}");
+    let blob = ask(&store, "blob").unwrap_err().to_string();
+    assert!(blob.contains("not UTF-8"), "{blob}");
+    assert_eq!(folder.files(), ["db"]);
+}
+
+#[test]
+fn a_mistyped_name_is_an_error_and_no_text() {
+    let folder = Folder::new();
+    folder.database("db", "delete");
+    let store = open(&[&folder.url("db")]);
+    for words in [
+        ["auth.User", "is_active=true"],
+        ["auth.User", "username=alice"],
+        ["auth.User", "group_name=x"],
+        ["auth.User", "table=nobody"],
+    ] {
+        let error = ask_model(&store, &words).unwrap_err();
+        assert!(
+            matches!(&error, Error::Query { reason, .. } if reason.contains("AuthDjangoUserModel")),
+            "{error}"
+        );
+    }
+    assert!(ask(&store, "alice").unwrap().is_some());
+    let none = ask_model(&store, &["auth.User", "is_active=none", "groups_table=none"]);
+    assert_eq!(none.unwrap().unwrap().groups.len(), 0);
+}
+
+#[test]
+fn wal_with_a_writer_beside() {
+    let folder = Folder::new();
+    let writer = folder.database("db", "wal");
+    let store = open(&[&folder.url("db")]);
+    assert!(ask(&store, "alice").unwrap().is_some());
+    writer.execute("UPDATE auth_user SET is_active = 0 WHERE id = 1", []).unwrap();
+    assert!(!ask(&store, "alice").unwrap().unwrap().is_active, "the next request sees it");
+}
+
+#[test]
+fn another_users_wal_without_its_files_is_left_alone() {
+    let folder = Folder::new();
+    drop(folder.database("db", "wal"));
+    if std::os::unix::fs::chown(folder.0.join("db"), Some(65534), Some(65534)).is_err() {
+        return; // Only root can give a file away; the live tests have two users.
+    }
+    let url = folder.url("db");
+    let store = open(&[&url]);
+    let error = ask(&store, "alice").unwrap_err().to_string();
+    assert!(error.contains("journal_mode=DELETE"), "{error}");
+    assert_eq!(folder.files(), ["db"]);
+    let check = crate::store::Database::parse(&[&url]).unwrap().check().unwrap_err();
+    assert!(check.contains("keep a Django connection open"), "{check}");
+    // Django comes: within a moment all is well.
+    let writer = rusqlite::Connection::open(folder.0.join("db")).unwrap();
+    writer.execute("UPDATE auth_user SET is_active = 1", []).unwrap();
+    std::thread::sleep(Duration::from_millis(1300));
+    assert!(ask(&store, "alice").unwrap().is_some());
+    writer.execute("UPDATE auth_user SET is_active = 0", []).unwrap();
+    assert!(!ask(&store, "alice").unwrap().unwrap().is_active);
+}
+
+#[test]
+fn a_replaced_file_counts_at_once() {
+    let folder = Folder::new();
+    folder.database("db", "delete");
+    let store = open(&[&folder.url("db")]);
+    assert!(ask(&store, "alice").unwrap().is_some());
+    folder.database("new", "delete").execute("DELETE FROM auth_user WHERE id = 1", []).unwrap();
+    std::fs::rename(folder.0.join("new"), folder.0.join("db")).unwrap();
+    assert_eq!(ask(&store, "alice"), Ok(None));
+    std::fs::remove_file(folder.0.join("db")).unwrap();
+    let gone = ask(&store, "alice").unwrap_err().to_string();
+    assert!(gone.ends_with("no such file"), "{gone}");
+    folder.database("db", "delete");
+    std::thread::sleep(Duration::from_millis(1300));
+    assert!(ask(&store, "alice").unwrap().is_some());
+}
+
+#[test]
+fn a_lock_is_waited_for_until_the_deadline() {
+    let folder = Folder::new();
+    let writer = folder.database("db", "delete");
+    let store = open(&[&folder.url("db"), "timeout=0.5"]);
+    assert!(ask(&store, "alice").unwrap().is_some());
+    writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
+    let error = ask(&store, "alice").unwrap_err().to_string();
+    assert!((400..900).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(error.contains("no answer within 0.5 s: another process keeps"), "{error}");
+    writer.execute_batch("COMMIT").unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(ask(&store, "alice").unwrap().is_some());
+}
+
+#[test]
+fn a_long_search_is_interrupted() {
+    let folder = Folder::new();
+    folder.database("db", "delete").execute_batch(
+        "CREATE VIEW people AS SELECT 1 AS id, 'alice' AS username, '' AS password, (WITH RECURSIVE \
+         n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000000000) SELECT count(*) FROM n) \
+         AS is_active",
+    ).unwrap();
+    let store = open(&[&folder.url("db"), "timeout=0.3"]);
+    let begun = Instant::now();
+    let error = ask_model(&store, &["auth.User", "table=people", "groups_table=none"]).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+    assert!(error.to_string().ends_with("no answer within 0.3 s"), "{error}");
+}
+
+#[test]
+fn what_is_no_database_is_said() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("db"), "Hello, world! ".repeat(100)).unwrap();
+    let error = ask(&open(&[&folder.url("db")]), "alice").unwrap_err().to_string();
+    assert!(error.ends_with("is it an SQLite database?"), "{error}");
+    std::fs::create_dir(folder.0.join("folder")).unwrap();
+    let error = ask(&open(&[&folder.url("folder")]), "alice").unwrap_err().to_string();
+    assert!(error.ends_with("is not a file"), "{error}");
+}

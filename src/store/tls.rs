@@ -1,0 +1,194 @@
+//! `sslmode` and its files: what of a server's certificate is believed.
+
+#![forbid(unsafe_code)]
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What must be right before the server gets a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Verify {
+    /// The line is encrypted, with whomever.
+    #[default]
+    Nothing,
+    /// The certificate is signed by an authority that we trust.
+    Authority,
+    /// And it was issued for the host that was asked for.
+    Full,
+}
+
+/// The configured side of TLS.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    pub(crate) verify: Verify,
+    /// `sslrootcert`; `None` = the authorities of the system.
+    pub(crate) roots: Option<String>,
+    /// `sslcert` and `sslkey`, for a server that wants to know us.
+    pub(crate) client: Option<(String, String)>,
+    /// `sslnegotiation=direct`.
+    pub(crate) direct: bool,
+}
+
+impl Tls {
+    /// For `configtest`, which runs as root but may run elsewhere: are the files there?
+    pub(crate) fn exist(&self) -> Result<(), String> {
+        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        for path in self.roots.iter().chain(client) {
+            match std::fs::metadata(path) {
+                Ok(file) if file.is_file() => {}
+                Ok(_) => return Err(format!("{path} is not a file")),
+                Err(error) => return Err(format!("{path}: {}", reason(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the files.
+    pub(crate) fn load(&self) -> Result<ClientConfig, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut trusted = Vec::new();
+        let mut roots = RootCertStore::empty();
+        if self.verify != Verify::Nothing {
+            trusted = match &self.roots {
+                Some(path) => certificates(path)?,
+                None => rustls_native_certs::load_native_certs().certs,
+            };
+            roots.add_parsable_certificates(trusted.iter().cloned());
+            if roots.is_empty() {
+                let place = self.roots.as_deref().unwrap_or("the system");
+                return Err(format!(
+                    "{place} has no certificate of an authority: name one by sslrootcert="
+                ));
+            }
+        }
+        if self.roots.is_none() {
+            trusted.clear();
+        }
+        let verifier = Verifier { verify: self.verify, roots, trusted, provider: provider.clone() };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &self.client {
+            None => config.with_no_client_auth(),
+            Some((cert, key)) => config
+                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+                .map_err(|error| format!("{cert} and {key}: {error}"))?,
+        };
+        if self.direct {
+            config.alpn_protocols = vec![b"postgresql".to_vec()];
+        }
+        Ok(config)
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{path}: {}", reason(&error)))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(format!("{path} has no certificate in PEM form")),
+        Err(error) => Err(format!("{path}: {error}")),
+    }
+}
+
+fn private_key(path: &str) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{path}: {}", reason(&error)))?;
+    let pem = Zeroizing::new(pem);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        if pem.windows(9).any(|part| part == b"ENCRYPTED") {
+            format!("the key in {path} is encrypted: store it without a passphrase, mode 0600")
+        } else {
+            format!("{path} has no private key in PEM form")
+        }
+    })
+}
+
+fn reason(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file",
+        std::io::ErrorKind::PermissionDenied => "permission denied",
+        _ => "cannot be read",
+    }
+}
+
+#[derive(Debug)]
+struct Verifier {
+    verify: Verify,
+    roots: RootCertStore,
+    /// The certificates of `sslrootcert`: a server's own among them is believed as it is.
+    trusted: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.verify == Verify::Nothing {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        // `openssl req -x509` marks what it makes as an authority, which webpki takes for no server;
+        // libpq does, when sslrootcert is that very certificate.
+        if !self.trusted.iter().any(|certificate| certificate == end_entity) {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let roots = &self.roots;
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
+                roots,
+                intermediates,
+                now,
+                algorithms,
+            )?;
+        }
+        if self.verify == Verify::Full {
+            verify_server_name(&parsed, server_name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if self.verify == Verify::Nothing {
+            // Anybody may be there; so it need not be a certificate that webpki can read.
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if self.verify == Verify::Nothing {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
