@@ -5,6 +5,8 @@
 //! `DJANGO_SEED` repeats a run. On purpose we differ, and so do not compare, where a password or a
 //! row is one that plain bcrypt or its libraries cannot tell apart (see [`excluded`]) and where
 //! only our caps say no: the oracle asks nothing that is so dear.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -107,7 +107,7 @@ impl Decoded for Stored<'_> {
     fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
         let Self { encoded, salt, cost: [n, r, p] } = self;
         let derived = derive(password, salt.as_bytes(), self.cost)?;
-        let hash = Zeroizing::new(STANDARD.encode(&*derived));
+        let hash = Zeroizing::new(STANDARD.encode(*derived));
         let encoded_2 = Zeroizing::new(format!("scrypt${n}${salt}${r}${p}${}", *hash));
         Ok(constant_time_compare(encoded, &encoded_2))
     }

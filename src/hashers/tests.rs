@@ -1,4 +1,5 @@
 //! The vectors that real Djangos made, what a row can hold, and what each answer costs.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
