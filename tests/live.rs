@@ -14,5 +14,6 @@ mod common;
 mod configuration;
 mod differential;
 mod groups;
+mod hashers;
 mod lifecycle;
 mod requests;
