@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod failure;
 mod gate;
 mod pool;
 mod postgres;
@@ -11,7 +12,8 @@ mod tls;
 
 use crate::error::Error;
 use crate::user::{User, UserModel};
-use pool::{Connector, Failure, Limits, Pool};
+use failure::Failure;
+use pool::{Connector, Limits, Pool};
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -177,8 +179,7 @@ impl Database {
         })
     }
 
-    /// What the child's own user will trip over, with the remedy; asked once a child, before the
-    /// first request. Opens no connection.
+    /// What the child's own user will trip over; asked once a child. Opens no connection.
     ///
     /// # Errors
     /// The reason and the remedy, for a warning: it may be mended before the first request.

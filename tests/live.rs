@@ -17,3 +17,4 @@ mod groups;
 mod hashers;
 mod lifecycle;
 mod requests;
+mod store_postgres;

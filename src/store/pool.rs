@@ -5,6 +5,7 @@
 mod upkeep;
 
 use super::Host;
+use super::failure::{Failure, seconds};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,29 +19,6 @@ pub(crate) trait Connector: Send + Sync + 'static {
 
     /// A connection that has just proved to work, before `deadline`.
     fn connect(&self, deadline: Instant) -> Result<Self::Connection, Failure>;
-}
-
-/// What went wrong, by what it means to the pool. The text is the administrator's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// The connection is gone; a new one may well work.
-    Broken(String),
-    /// There was no answer in time.
-    TimedOut(String),
-    /// The server wants no connection, or no more of them.
-    Refused(String),
-    /// The database answered the query with an error.
-    Query(String),
-}
-
-impl Failure {
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::Broken(text) | Self::TimedOut(text) | Self::Refused(text) | Self::Query(text) => {
-                text
-            }
-        }
-    }
 }
 
 /// The words after the URL that every pool understands.
@@ -75,7 +53,7 @@ struct Shared<C: Connector> {
 struct State<T> {
     /// Of the current generation only; the one used last is at the back, and is taken first.
     idle: Vec<Idle<T>>,
-    /// All connections, those being made and the condemned ones in use among them.
+    /// Those being made and the condemned ones in use among them.
     open: usize,
     connecting: usize,
     /// Connections of the current generation.
@@ -123,9 +101,7 @@ impl<C: Connector> Pool<C> {
         loop {
             let mut lease = shared.acquire(deadline)?;
             let started = Instant::now();
-            let Some(connection) = &mut lease.connection else {
-                return Err(Failure::Broken("no connection".into()));
-            };
+            let Some(connection) = &mut lease.connection else { continue };
             let failure = match query(&shared.connector, connection, deadline) {
                 Ok(answer) => {
                     lease.give_back();
@@ -278,7 +254,7 @@ impl<C: Connector> Lease<C> {
     fn give_back(mut self) {
         let mut state = self.shared.lock();
         if state.generation != self.generation {
-            return; // The state's lock is dropped before `self` is: it was declared later.
+            return;
         }
         if let Some(connection) = self.connection.take() {
             state.idle.push(Idle { connection, since: Instant::now() });
@@ -317,11 +293,6 @@ impl<C: Connector> Drop for Place<'_, C> {
         drop(state);
         self.0.changed.notify_all();
     }
-}
-
-/// "5 s", as every text about a time-out says it.
-pub(crate) fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64())
 }
 
 #[cfg(test)]

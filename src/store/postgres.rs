@@ -3,23 +3,23 @@
 
 #![forbid(unsafe_code)]
 
+mod connect;
 mod error;
 mod reach;
 mod url;
 
-use super::pool::{Connector, Failure, Limits, seconds};
+use super::failure::{Failure, seconds};
+use super::pool::Limits;
 use super::sql::{Dialect, is_true, several_rows};
 use super::tls::Tls;
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
 use crate::user::{User, UserModel};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
+use std::time::Instant;
+use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
-use tokio_postgres::config::{Host as Server, TargetSessionAttrs};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 use tokio_postgres::{Client, Config, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -124,150 +124,6 @@ impl Drop for Connection {
         if let Some(runtime) = self.runtime.take() {
             // Not by its own drop, which would wait for a name that does not resolve.
             runtime.shutdown_background();
-        }
-    }
-}
-
-impl Connector for Connections {
-    type Connection = Connection;
-
-    fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .thread_keep_alive(Duration::from_millis(10))
-            .build()
-            .map_err(|error| Failure::Broken(format!("the system gives no connection: {error}")))?;
-        let reached = runtime.block_on(self.reach(deadline));
-        // Where it failed, a thread may still wait for the name of the server.
-        match reached {
-            Ok(client) => {
-                Ok(Connection { client, prepared: HashMap::new(), runtime: Some(runtime) })
-            }
-            Err(failure) => {
-                runtime.shutdown_background();
-                Err(failure)
-            }
-        }
-    }
-}
-
-impl Connections {
-    /// The first server that answers. Each has its share of the time, so that a silent one leaves
-    /// some for the next.
-    async fn reach(&self, deadline: Instant) -> Result<Client, Failure> {
-        let mut places: Vec<&Place> = self.settings.places.iter().collect();
-        if self.settings.shuffled {
-            places.sort_by_cached_key(|place| RandomState::new().hash_one(place.port));
-        }
-        let mut failures = Vec::new();
-        for (index, place) in places.iter().enumerate() {
-            let limit = self.share(deadline, places.len() - index);
-            match self.reach_place(place, limit).await {
-                Ok(client) => return Ok(client),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        let all: Vec<&str> = failures.iter().map(Failure::text).collect();
-        let all = all.join("; ");
-        Err(match failures.pop() {
-            Some(Failure::TimedOut(_)) => Failure::TimedOut(all),
-            Some(Failure::Refused(_)) => Failure::Refused(all),
-            _ => Failure::Broken(all),
-        })
-    }
-
-    fn share(&self, deadline: Instant, of: usize) -> Instant {
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / u32::try_from(of).unwrap_or(u32::MAX);
-        let most = self.settings.config.get_connect_timeout();
-        now + most.map_or(share, |most| share.min(*most))
-    }
-
-    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Client, Failure> {
-        let Place { host, address, port } = place;
-        let (label, name) = match host {
-            Server::Unix(path) => (path.display().to_string(), None),
-            Server::Tcp(name) => (format!("{name}:{port}"), Some(name)),
-        };
-        let mut config = self.settings.config.clone();
-        config.port(*port);
-        match host {
-            Server::Unix(path) => config.host_path(path),
-            Server::Tcp(name) => config.host(name),
-        };
-        let (Some(name), None) = (name, address) else {
-            if let Some(address) = address {
-                config.hostaddr(*address);
-            }
-            return self.attempt(config, &label, deadline).await;
-        };
-        let found = timeout_at(deadline.into(), tokio::net::lookup_host((name.as_str(), *port)));
-        let found: Vec<_> = match found.await {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(_)) => Vec::new(),
-            Err(_) => {
-                return Err(Failure::TimedOut(format!("the name {name} does not resolve in time")));
-            }
-        };
-        let mut last = Failure::Broken(format!("the name {name} does not resolve"));
-        for (index, address) in found.iter().enumerate() {
-            let mut config = config.clone();
-            config.hostaddr(address.ip());
-            let limit = self.share(deadline, found.len() - index);
-            match self.attempt(config, &label, limit).await {
-                Ok(client) => return Ok(client),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
-    }
-
-    /// One server, with our wishes for the session and, if it will not hear them, without.
-    async fn attempt(
-        &self,
-        config: Config,
-        place: &str,
-        deadline: Instant,
-    ) -> Result<Client, Failure> {
-        let started = Instant::now();
-        let tls = self.tls.clone().map_err(Failure::Refused)?;
-        let any = config.get_target_session_attrs() == TargetSessionAttrs::Any;
-        let mut without = self.without_options.load(Ordering::Relaxed);
-        let work = async {
-            loop {
-                let mut config = config.clone();
-                if !without {
-                    let timeout = self.settings.limits.timeout.as_millis();
-                    let theirs = config.get_options().unwrap_or_default();
-                    // The client asks a server for its role by the very setting that makes us
-                    // read-only: then it must come later.
-                    let read_only = if any { " -c default_transaction_read_only=on" } else { "" };
-                    config.options(format!("{theirs}{read_only} -c statement_timeout={timeout}"));
-                }
-                match config.connect(tls.clone()).await {
-                    Ok((client, connection)) => {
-                        tokio::spawn(connection);
-                        if !any && !without {
-                            client.batch_execute("SET default_transaction_read_only = on").await?;
-                        }
-                        return Ok(client);
-                    }
-                    Err(error) if !without && error::refuses_options(&error) => {
-                        without = true;
-                        self.without_options.store(true, Ordering::Relaxed);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        match timeout_at(deadline.into(), work).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(error::connecting(&error, place)),
-            Err(_) => {
-                let waited = started.elapsed().as_secs_f64();
-                Err(Failure::TimedOut(format!("{place}: no answer within {waited:.1} s")))
-            }
         }
     }
 }

@@ -5,7 +5,8 @@
 mod file;
 mod watch;
 
-use super::pool::{Connector, Failure, Limits, seconds};
+use super::failure::{Failure, seconds};
+use super::pool::{Connector, Limits};
 use super::sql::{Dialect, is_true, one_line, several_rows};
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
 use crate::user::{User, UserModel};

@@ -113,7 +113,6 @@ fn a_connection_in_use_during_a_restart_is_not_used_again() {
     let (server, pool) = pool(Limits::default());
     fill(&pool, 2);
     let held = pool.run(after(1000), |_, conn, _| {
-        server.stale.store(1 + conn.0.min(0), SeqCst);
         pool.0.condemn(0);
         Ok(conn.0)
     });

@@ -76,7 +76,9 @@ fn probe<C: Connector>(mut helper: Helper<C>) {
                 return;
             }
             Err(failure) => {
-                state.down.as_mut().map(|reason| failure.text().clone_into(reason));
+                if let Some(reason) = &mut state.down {
+                    failure.text().clone_into(reason);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::store::pool::Failure;
+use crate::store::failure::Failure;
 use crate::store::sql::one_line;
 use crate::user::UserModel;
 use std::error::Error as _;
