@@ -146,8 +146,12 @@ impl Database {
         }
         let Some((_, read)) = KINDS.iter().find(|(scheme, _)| url.starts_with(scheme)) else {
             let known: Vec<&str> = KINDS.iter().map(|(scheme, _)| *scheme).collect();
-            // The URL is not repeated: it may hold a password.
-            return Err(format!("the URL must begin with one of {}", known.join(", ")));
+            // The rest of the URL is not repeated: it may hold a password.
+            let begin = url.split_once("://").map_or("it", |(scheme, _)| name(scheme));
+            return Err(format!(
+                "the URL must begin with one of {}: {begin} is none",
+                known.join(", ")
+            ));
         };
         let Parsed { label, redacted, backend } = read(url, words)?;
         let redacted = redacted.map(|url| {
@@ -294,7 +298,12 @@ fn limits(
         let (key, value) =
             word.split_once('=').ok_or("what follows the URL must be key=value: quote the URL?")?;
         let whole = |range: std::ops::RangeInclusive<usize>| {
-            let wrong = format!("{key}= must be from {} to {}", range.start(), range.end());
+            let value_shown = name(value);
+            let wrong = format!(
+                "{key}={value_shown}: must be a number from {} to {}",
+                range.start(),
+                range.end()
+            );
             value.parse().ok().filter(|number| range.contains(number)).ok_or(wrong)
         };
         match key {
@@ -303,9 +312,9 @@ fn limits(
             "idle" => limits.idle = Duration::from_secs(whole(1..=86_400)? as u64),
             "timeout" => {
                 let seconds = value.parse().ok().filter(|time| (0.1..=60.0).contains(time));
-                limits.timeout = seconds
-                    .map(Duration::from_secs_f64)
-                    .ok_or("timeout= must be from 0.1 to 60 seconds")?;
+                limits.timeout = seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+                    format!("timeout={}: must be from 0.1 to 60 seconds", name(value))
+                })?;
             }
             _ if own(key, value)? => {}
             _ => {

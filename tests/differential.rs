@@ -28,7 +28,7 @@ fn config(database: &Database, population: &Population) -> String {
         "AuthDjangoPasswordHashers pbkdf2_sha256:1000 pbkdf2_sha1 argon2 bcrypt_sha256 bcrypt \
          scrypt md5 sha1 unsalted_sha1 unsalted_md5\n\
          <Location />\n    AuthType Basic\n    AuthName django\n    AuthBasicProvider django\n\
-         Header always set X-User \"expr=%{REMOTE_USER}\"\n</Location>\n\
+         Header always set X-User \"expr=%{REMOTE_USER}\" \"expr=! %{REMOTE_USER} =~ /[[:cntrl:]]/\"\n</Location>\n\
          <Location /members>\n    Require valid-user\n</Location>\n",
     );
     let groups = population.groups.iter().filter(spelled).enumerate();

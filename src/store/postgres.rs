@@ -43,7 +43,9 @@ pub(super) fn parse(url: &str, words: &[&str]) -> Result<Parsed, String> {
             unnamed = value == "unnamed";
             Ok(true)
         }
-        ("statements", _) => Err("statements= must be prepared or unnamed".into()),
+        ("statements", other) => {
+            Err(format!("statements={}: must be prepared or unnamed", super::name(other)))
+        }
         _ => Ok(false),
     })?;
     let Url { label, redacted, config, places, shuffled, tls } = url;

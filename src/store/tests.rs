@@ -42,7 +42,7 @@ fn what_is_wrong_is_said_without_the_password() {
         (&["mysql://a:secret@b/c"], "must begin with one of postgresql://"),
         (&["postgresql://a:se cret@b/c"], "no spaces"),
         (&["postgresql://b/c", "secret"], "must be key=value"),
-        (&["postgresql://b/c", "max=0"], "max= must be from 1 to 1000"),
+        (&["postgresql://b/c", "max=0"], "max=0: must be a number from 1 to 1000"),
         (&["postgresql://b/c", "min=9"], "min=9 is more than max=4"),
         (&["postgresql://b/c", "timeout=61"], "from 0.1 to 60"),
         (&["postgresql://b/c", "timeout=nan"], "from 0.1 to 60"),
