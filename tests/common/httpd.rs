@@ -4,6 +4,7 @@ use super::client::{self, Response, basic};
 use super::{directory, module, run, wait_until};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -129,6 +130,8 @@ impl Setup {
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
+            // prefork stops by a signal to its whole process group, which must not be ours.
+            .process_group(0)
             .spawn()
             .unwrap();
         let mut httpd = Httpd { dir, port, child, expected: Vec::new(), checked: false };
