@@ -15,4 +15,5 @@ mod configuration;
 mod differential;
 mod groups;
 mod lifecycle;
+mod readme;
 mod requests;
