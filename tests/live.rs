@@ -16,5 +16,6 @@ mod differential;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod readme;
 mod requests;
 mod store_postgres;
