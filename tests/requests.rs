@@ -152,7 +152,7 @@ fn a_form_logs_in() {
         + "<Location /members>\nAuthType form\nAuthFormProvider django\nAuthName x\nAuthFormLoginRequiredLocation /public/\n\
            Session On\nSessionCookieName session path=/\nRequire group secret-agents\n</Location>\n\
            <Location /login>\nSetHandler form-login-handler\nAuthType form\nAuthFormProvider django\nAuthName x\n\
-           AuthFormLoginRequiredLocation /public/\nAuthFormLoginSuccessLocation /members/\nSession On\nSessionCookieName session path=/\n</Location>\n";
+           AuthFormLoginRequiredLocation /public/\nAuthFormLoginSuccessLocation /members/\nSession On\nSessionCookieName session path=/\nRequire all granted\n</Location>\n";
     let mut httpd = Setup::new("form", config)
         .modules(&["auth_form", "session", "session_cookie", "request"])
         .start();
@@ -182,8 +182,8 @@ fn methods_redirects_and_error_documents_are_httpds_own() {
     let config = base(&format!("sqlite:{}", path.display()))
         + &format!(
             "ErrorDocument 401 /members/denied.html\nErrorDocument 404 /public/index.html\n\
-             <Location />\n{SECTION}</Location>\n<Location /members>\nRequire valid-user\n</Location>\n\
-             <Location /secret>\nRequire group secret-agents\nAuthzSendForbiddenOnFailure On\n</Location>\n"
+             <Location /members>\n{SECTION}Require valid-user\n</Location>\n\
+             <Location /secret>\n{SECTION}Require group secret-agents\nAuthzSendForbiddenOnFailure On\n</Location>\n"
         );
     let setup = Setup::new("methods", config);
     let (dir, port) = setup.write();
