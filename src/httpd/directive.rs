@@ -18,6 +18,8 @@ unsafe impl Sync for Commands {}
 /// `cmds` of the module record.
 pub(super) static COMMANDS: Commands = Commands(commands());
 
+// Evaluated at compile time, where a wrong index is an error.
+#[allow(clippy::indexing_slicing)]
 const fn commands() -> [ffi::command_rec; LENGTH] {
     const END: ffi::command_rec = ffi::command_rec {
         name: ptr::null(),

@@ -8,6 +8,7 @@
     non_upper_case_globals,
     unreachable_pub,
     clippy::all,
+    clippy::indexing_slicing,
     clippy::undocumented_unsafe_blocks
 )]
 

@@ -62,7 +62,7 @@ impl Setup {
         self.mpm = mpm.into();
         if mpm == "prefork" {
             self.mpm_lines =
-                "StartServers 4\nMinSpareServers 1\nMaxSpareServers 4\nMaxRequestWorkers 4\n"
+                "StartServers 4\nMinSpareServers 1\nMaxSpareServers 4\nMaxRequestWorkers 12\n"
                     .into();
         }
         self
