@@ -142,7 +142,7 @@ pub(super) mod spent {
     }
 
     /// The work by algorithm since it was last asked for.
-    pub(in super::super) fn take() -> BTreeMap<&'static str, u64> {
+    pub(in crate::hashers) fn take() -> BTreeMap<&'static str, u64> {
         SPENT.take()
     }
 }

@@ -1,6 +1,6 @@
-use super::super::tests::open;
 use super::*;
 use crate::error::Error;
+use crate::store::tests::open;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
