@@ -46,7 +46,10 @@ fn what_is_wrong_is_said_without_the_password() {
         (&["postgresql://b/c", "min=9"], "min=9 is more than max=4"),
         (&["postgresql://b/c", "timeout=61"], "from 0.1 to 60"),
         (&["postgresql://b/c", "timeout=nan"], "from 0.1 to 60"),
-        (&["postgresql://b/c", "statements=secret"], "prepared or unnamed"),
+        (
+            &["postgresql://b/c", "statements=often"],
+            "statements=often: must be prepared or unnamed",
+        ),
         (&["postgresql://b/c", "size=3"], "unknown key size=: after the URL there may be max=, "),
         (&["sqlite:db.sqlite3"], "whole path"),
         (&["sqlite://srv/db"], "whole path"),
