@@ -23,7 +23,7 @@ export DJANGO_VENV := $(CURDIR)/target/venv
 
 ARTEFACT := target/release/libmod_authnz_django.so
 
-.PHONY: help setup build check unit test demo install uninstall clean
+.PHONY: help setup build check unit test demo figures install uninstall clean
 
 help: ## Say what there is to make
 	@echo "mod_authnz_django: protects what Apache serves with the users and groups of a Django site"
@@ -66,6 +66,11 @@ test: ## Install what is missing, build, run every unit and integration test, co
 
 demo: ## Start Apache with the module and a Django site of its own, to try it with curl
 	@exec tests/demo.sh
+
+figures: ## Measure a first login against mod_wsgi with Django's handlers, and a child's memory
+	@tests/setup.sh test
+	$(MAKE) build
+	exec target/venv/bin/python tests/figures.py
 
 # `sudo make install` after `make build` compiles nothing as root.
 $(MODULE):
