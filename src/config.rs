@@ -168,3 +168,85 @@ impl FromWords for Password {
         Ok(Self { source: Source::parse(word)?, value: OnceLock::new() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directive(name: &str) -> &'static Directive {
+        DIRECTIVES.iter().find(|row| row.name.to_str() == Ok(name)).unwrap()
+    }
+
+    fn config(lines: &[(&str, &[&str])]) -> Config {
+        let mut config = Config::default();
+        for (name, words) in lines {
+            directive(name).set(&mut config, words).unwrap();
+        }
+        config
+    }
+
+    #[test]
+    fn every_row_has_its_own_field_and_takes_its_own_default() {
+        for row in DIRECTIVES {
+            let mut config = Config::default();
+            row.set(&mut config, &["default"]).unwrap();
+            if row.default != "none" {
+                let words: Vec<_> = row.default.split(' ').collect();
+                row.set(&mut config, &words).unwrap();
+            }
+            let error = row.set(&mut config, &[]).unwrap_err();
+            assert!(error.starts_with(&format!("{}: ", row.name.to_str().unwrap())), "{error}");
+        }
+        let mut names: Vec<_> = DIRECTIVES.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DIRECTIVES.len());
+    }
+
+    #[test]
+    fn an_inner_section_takes_over_what_it_does_not_set() {
+        let outer = config(&[
+            ("AuthDjangoUserModel", &["accounts.User"]),
+            ("AuthDjangoDatabase", &["sqlite:/srv/outer.db"]),
+        ]);
+        let inner = config(&[("AuthDjangoDatabase", &["sqlite:/srv/inner.db"])]);
+        let merged = Config::merge(&outer, &inner);
+        assert_eq!(merged.user_model.get().unwrap().table, "accounts_user");
+        assert_eq!(merged.database.get().unwrap().label(), "sqlite:/srv/inner.db");
+        assert!(Arc::ptr_eq(merged.user_model.get().unwrap(), outer.user_model.get().unwrap()));
+        let merged = Config::merge(&merged, &Config::default());
+        assert_eq!(merged.database.get().unwrap().label(), "sqlite:/srv/inner.db");
+    }
+
+    #[test]
+    fn default_sets_back_and_a_section_within_may_set_again() {
+        let outer = config(&[("AuthDjangoUserModel", &["accounts.User"])]);
+        let back = config(&[("AuthDjangoUserModel", &["default"])]);
+        let merged = Config::merge(&outer, &back);
+        assert!(merged.user_model.get().is_none());
+        let merged = Config::merge(&merged, &Config::default());
+        assert!(merged.user_model.get().is_none());
+        let merged = Config::merge(&merged, &outer);
+        assert_eq!(merged.user_model.get().unwrap().table, "accounts_user");
+    }
+
+    #[test]
+    fn a_group_file_is_noted_wherever_it_is_set() {
+        let set = Config { group_file: true, ..Config::default() };
+        for (base, add, expected) in [
+            (&set, &Config::default(), true),
+            (&Config::default(), &set, true),
+            (&Config::default(), &Config::default(), false),
+        ] {
+            assert_eq!(Config::merge(base, add).group_file, expected);
+        }
+    }
+
+    #[test]
+    fn debug_tells_no_password() {
+        let mut config = Config::default();
+        let url = "postgresql://apache:hunter2@db/site";
+        directive("AuthDjangoDatabase").set(&mut config, &[url]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}
