@@ -9,6 +9,16 @@ export PGBIN=${PGBIN%/initdb} RUST_BACKTRACE=${RUST_BACKTRACE:-1} CARGO_TERM_COL
 readonly log=$PWD/target/test.log
 : >"$log"
 
+# The live tests run httpd, Django and PostgreSQL as users of their own, which takes root. What is
+# compiled stays yours: only the compiled tests are run through sudo.
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "the live tests need root, and there is no sudo here: run make test as root" >&2; exit 1; }
+    echo "the live tests run as root, through sudo, which may ask for your password"
+    sudo true
+    triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    export "CARGO_TARGET_${triple}_RUNNER=sudo --preserve-env=MODULE,MODULE_PANIC,DJANGO_VENV,PGBIN,PATH,RUST_BACKTRACE"
+fi
+
 died=0
 
 rust() { # arguments of cargo test
