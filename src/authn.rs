@@ -5,7 +5,7 @@
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers, Refusal, Verdict};
 use crate::store::{Patience, Store};
-use crate::user::{User, UserModel};
+use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether `password` is that of the active user `username`: `check_password` of Django 6.1's
+/// Whether `password` is that of the active user `username`, whose row brings what the place
+/// `wants`: `check_password` of Django 6.1's
 /// `contrib/auth/handlers/modwsgi.py`. Every answer but `Granted` has cost at least one hash of the
 /// preferred hasher, so that time tells nobody who has an account (CVE-2025-13473).
 ///
@@ -64,13 +65,14 @@ impl fmt::Display for Reason {
 pub fn check_password(
     site: &Site,
     hashers: &Hashers,
+    wants: Wants,
     username: &str,
     password: &str,
     patience: &Patience,
 ) -> Result<Decision, Error> {
     let store = &*site.store;
     let user = patience
-        .ask(store, |deadline| store.get_by_natural_key(&site.model, username, deadline))?;
+        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
     let unknown = match &user {
         None => Some(Reason::NoSuchUser),
         Some(user) if !user.is_active => Some(Reason::Inactive),
@@ -116,6 +118,7 @@ mod tests {
         fn get_by_natural_key(
             &self,
             _: &UserModel,
+            _: Wants,
             username: &str,
             _: Instant,
         ) -> Result<Option<User>, Error> {
@@ -133,7 +136,7 @@ mod tests {
             username: username.into(),
             password: Zeroizing::new(password.into()),
             is_active,
-            groups: vec![],
+            ..User::default()
         };
         // The password is "secret" (Django 5.2.19, PBKDF2PasswordHasher, 1000 iterations).
         let encoded = "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$\
@@ -152,7 +155,7 @@ mod tests {
 
     fn ask(username: &str, password: &str) -> Decision {
         let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(&site(), &hashers, username, password, &Patience::default()).unwrap()
+        check_password(&site(), &hashers, Wants::default(), username, password, &Patience::default()).unwrap()
     }
 
     #[test]

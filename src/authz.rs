@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::store::{Patience, Store};
-use crate::user::{User, UserModel};
+use crate::user::{User, UserModel, Wants};
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -12,6 +12,9 @@ use std::sync::Arc;
 pub trait Rule {
     /// The word after `Require`.
     const NAME: &CStr;
+
+    /// What it asks of the user's row.
+    const WANTS: Wants;
 
     /// Looks at the words of a line when the configuration is read; an expression stands for any
     /// text, so it is `None`.
@@ -29,6 +32,7 @@ pub struct Group;
 
 impl Rule for Group {
     const NAME: &CStr = c"django-group";
+    const WANTS: Wants = Wants { flags: false, permissions: false };
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {
@@ -42,6 +46,71 @@ impl Rule for Group {
 
     fn met(user: &User, words: &[&str]) -> bool {
         words.iter().any(|word| user.groups.iter().any(|group| group == word))
+    }
+}
+
+/// `Require django-staff`: who may enter Django's admin.
+pub struct Staff;
+
+impl Rule for Staff {
+    const NAME: &CStr = c"django-staff";
+    const WANTS: Wants = Wants { flags: true, permissions: false };
+
+    fn check(words: &[Option<&str>]) -> Result<(), String> {
+        no_words(words)
+    }
+
+    fn met(user: &User, _: &[&str]) -> bool {
+        user.is_staff
+    }
+}
+
+/// `Require django-superuser`.
+pub struct Superuser;
+
+impl Rule for Superuser {
+    const NAME: &CStr = c"django-superuser";
+    const WANTS: Wants = Wants { flags: true, permissions: false };
+
+    fn check(words: &[Option<&str>]) -> Result<(), String> {
+        no_words(words)
+    }
+
+    fn met(user: &User, _: &[&str]) -> bool {
+        user.is_superuser
+    }
+}
+
+fn no_words(words: &[Option<&str>]) -> Result<(), String> {
+    if words.is_empty() { Ok(()) } else { Err("takes no words".into()) }
+}
+
+/// `Require django-permission app_label.codename …`: any of the permissions, as `has_perm` answers.
+pub struct Permission;
+
+impl Rule for Permission {
+    const NAME: &CStr = c"django-permission";
+    const WANTS: Wants = Wants { flags: true, permissions: true };
+
+    fn check(words: &[Option<&str>]) -> Result<(), String> {
+        if words.is_empty() {
+            return Err("needs a permission: app_label.codename, as in docs.view_page".into());
+        }
+        for word in words.iter().flatten() {
+            let parts = word.split_once('.').filter(|(app, code)| {
+                !app.is_empty() && !code.is_empty() && !word.contains(char::is_whitespace)
+            });
+            if parts.is_none() {
+                return Err(format!(
+                    "\"{word}\" is not a permission: app_label.codename, as in docs.view_page"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn met(user: &User, words: &[&str]) -> bool {
+        words.iter().any(|word| user.has_perm(word))
     }
 }
 
@@ -64,22 +133,41 @@ pub fn groups_for_user(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     #[test]
     fn a_group_is_met_by_its_exact_name() {
         let user = User {
-            id: "1".into(),
             username: "alice".into(),
-            password: Zeroizing::default(),
             is_active: true,
             groups: vec!["secret agents".into(), "Büro".into()],
+            ..User::default()
         };
         assert!(Group::met(&user, &["other", "secret agents"]));
         assert!(Group::met(&user, &["Büro"]));
         for words in [&[][..], &[""], &["Secret agents"], &["secret"], &["agents"], &["büro"]] {
             assert!(!Group::met(&user, words), "{words:?}");
         }
+    }
+
+    #[test]
+    fn staff_superusers_and_permissions_imply_nothing_of_each_other() {
+        let staff = User { is_active: true, is_staff: true, ..User::default() };
+        let superuser = User { is_active: true, is_superuser: true, ..User::default() };
+        assert!(Staff::met(&staff, &[]) && !Staff::met(&superuser, &[]));
+        assert!(Superuser::met(&superuser, &[]) && !Superuser::met(&staff, &[]));
+        assert!(Permission::met(&superuser, &["any.thing"]));
+        assert!(!Permission::met(&staff, &["admin.view_logentry"]));
+        assert!(!Permission::met(&superuser, &[]));
+        assert!(!Group::met(&superuser, &["any"]));
+    }
+
+    #[test]
+    fn permissions_are_app_label_and_codename() {
+        assert!(Permission::check(&[Some("docs.view_page"), None, Some("a.b.c")]).is_ok());
+        for words in [&[][..], &[Some("view_page")], &[Some("docs.")], &[Some(".x")], &[Some("a b.c")]] {
+            assert!(Permission::check(words).is_err(), "{words:?}");
+        }
+        assert!(Staff::check(&[Some("x")]).is_err() && Superuser::check(&[]).is_ok());
     }
 
     #[test]

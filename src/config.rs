@@ -124,6 +124,9 @@ directives! {
         "pbkdf2_sha256 pbkdf2_sha1 argon2 bcrypt_sha256 scrypt",
         c"PASSWORD_HASHERS: the accepted algorithms, the preferred one first" =>
         hashers: Hashers;
+    c"AuthDjangoUnavailable" "error|not-found" = "error",
+        c"What it means to a login that the database is not available" =>
+        unavailable: Unavailable;
 }
 
 impl FromWords for Database {
@@ -141,6 +144,26 @@ impl FromWords for UserModel {
 impl FromWords for Hashers {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         Self::parse(words)
+    }
+}
+
+/// What an outage means to authentication; an SQL error is never one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unavailable {
+    /// The request fails.
+    #[default]
+    Error,
+    /// Nobody is known here, so that the next provider is asked.
+    NotFound,
+}
+
+impl FromWords for Unavailable {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        match words {
+            ["error"] => Ok(Self::Error),
+            ["not-found"] => Ok(Self::NotFound),
+            _ => Err(format!("\"{}\" is neither error nor not-found", words.join(" "))),
+        }
     }
 }
 

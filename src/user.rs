@@ -5,8 +5,8 @@
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A row of the user table, with the groups that came in the same round trip.
-#[derive(Clone, PartialEq, Eq)]
+/// A row of the user table, with what came in the same round trip.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The primary key, as text.
     pub id: String,
@@ -18,6 +18,47 @@ pub struct User {
     pub is_active: bool,
     /// The names of the user's groups, exactly as Django has them.
     pub groups: Vec<String>,
+    /// Whether the user may enter the admin; `false` if it was not asked for.
+    pub is_staff: bool,
+    /// Whether the user has every permission; `false` if it was not asked for.
+    pub is_superuser: bool,
+    /// The user's own permissions and those of the groups, as `app_label.codename`; empty if they
+    /// were not asked for.
+    pub permissions: Vec<String>,
+    /// What was asked for.
+    pub known: Wants,
+}
+
+impl User {
+    /// `has_perm` of Django 6.1's `contrib/auth/models.py` with `ModelBackend`: an active superuser
+    /// has every permission, even one that does not exist; nobody inactive has any; names are exact.
+    pub fn has_perm(&self, permission: &str) -> bool {
+        self.is_active && (self.is_superuser || self.permissions.iter().any(|has| has == permission))
+    }
+}
+
+/// What a place asks of a user beyond what a login takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Wants {
+    /// `is_staff` and `is_superuser`.
+    pub flags: bool,
+    /// The permissions.
+    pub permissions: bool,
+}
+
+impl Wants {
+    /// What either asks for.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            flags: self.flags || other.flags,
+            permissions: self.permissions || other.permissions,
+        }
+    }
+
+    /// Whether who knows this knows `other`.
+    pub fn cover(self, other: Self) -> bool {
+        self.or(other) == self
+    }
 }
 
 impl fmt::Debug for User {
@@ -26,7 +67,10 @@ impl fmt::Debug for User {
             .field("id", &self.id)
             .field("username", &self.username)
             .field("is_active", &self.is_active)
+            .field("is_staff", &self.is_staff)
+            .field("is_superuser", &self.is_superuser)
             .field("groups", &self.groups)
+            .field("permissions", &self.permissions)
             .finish_non_exhaustive()
     }
 }
@@ -35,6 +79,8 @@ impl fmt::Debug for User {
 /// (Django 6.1, `db/models/options.py` and `db/models/fields/related.py`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserModel {
+    /// The schema of all tables; `None` where the connection's own is meant.
+    pub schema: Option<String>,
     /// `db_table` of the user model.
     pub table: String,
     /// Its primary key.
@@ -45,8 +91,23 @@ pub struct UserModel {
     pub password: String,
     /// The column `is_active`; `None` where the model has none and everybody is active.
     pub is_active: Option<String>,
+    /// The column `is_staff`; `None` where the model has none and nobody is.
+    pub is_staff: Option<String>,
+    /// The column `is_superuser`; `None` where the model has none and nobody is.
+    pub is_superuser: Option<String>,
+    /// Multi-table inheritance: the child's table and its column that points at `id`. Who is not in
+    /// it is no user of this model.
+    pub child: Option<(String, String)>,
+    /// Whether a user name may differ in case (`lookup=iexact`).
+    pub ignores_case: bool,
     /// How users are joined to groups; `None` where the model has no groups.
     pub groups: Option<Groups>,
+    /// How users are joined to permissions; `None` where the model has none of its own.
+    pub permissions: Option<Through>,
+    /// How groups are joined to permissions.
+    pub group_permissions: Through,
+    /// Where permissions have their names.
+    pub permission: Permission,
 }
 
 /// The many-to-many relation between users and `auth_group`.
@@ -66,6 +127,36 @@ pub struct Groups {
     pub name: String,
 }
 
+/// A table that joins users or groups to permissions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Through {
+    /// The joining table.
+    pub table: String,
+    /// Its column with the key of the user or group.
+    pub owner_id: String,
+    /// Its column with the permission's key.
+    pub permission_id: String,
+}
+
+/// `auth_permission` and `django_content_type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// The table of the permissions.
+    pub table: String,
+    /// Its primary key.
+    pub id: String,
+    /// The column of the codename.
+    pub codename: String,
+    /// The column with the content type's key.
+    pub content_type_id: String,
+    /// The table of the content types.
+    pub content_types: String,
+    /// Its primary key.
+    pub content_types_id: String,
+    /// Its column of the app's label.
+    pub app_label: String,
+}
+
 impl Default for UserModel {
     fn default() -> Self {
         Self::by_rule("auth", "User")
@@ -73,19 +164,29 @@ impl Default for UserModel {
 }
 
 /// The keys of `AuthDjangoUserModel`, as its error messages list them.
-const KEYS: &str = "table, id, username, password, is_active, groups_table, groups_user_id, \
-                    groups_group_id, group_table, group_id, group_name";
+const KEYS: &str = "schema, table, child, lookup, id, username, password, is_active, is_staff, \
+    is_superuser, groups_table, groups_user_id, groups_group_id, group_table, group_id, group_name, \
+    permissions_table, permissions_user_id, permissions_permission_id, group_permissions_table, \
+    group_permissions_group_id, group_permissions_permission_id, permission_table, permission_id, \
+    permission_codename, permission_content_type_id, content_type_table, content_type_id, \
+    content_type_app_label";
 
 impl UserModel {
     /// The names that Django gives to a model that says nothing of its own.
     fn by_rule(app_label: &str, model: &str) -> Self {
         let model = model.to_lowercase();
         let table = format!("{app_label}_{model}");
+        let permission_id = String::from("permission_id");
         Self {
+            schema: None,
             id: "id".into(),
             username: "username".into(),
             password: "password".into(),
             is_active: Some("is_active".into()),
+            is_staff: Some("is_staff".into()),
+            is_superuser: Some("is_superuser".into()),
+            child: None,
+            ignores_case: false,
             groups: Some(Groups {
                 through: format!("{table}_groups"),
                 user_id: format!("{model}_id"),
@@ -94,6 +195,25 @@ impl UserModel {
                 id: "id".into(),
                 name: "name".into(),
             }),
+            permissions: Some(Through {
+                table: format!("{table}_user_permissions"),
+                owner_id: format!("{model}_id"),
+                permission_id: permission_id.clone(),
+            }),
+            group_permissions: Through {
+                table: "auth_group_permissions".into(),
+                owner_id: "group_id".into(),
+                permission_id,
+            },
+            permission: Permission {
+                table: "auth_permission".into(),
+                id: "id".into(),
+                codename: "codename".into(),
+                content_type_id: "content_type_id".into(),
+                content_types: "django_content_type".into(),
+                content_types_id: "id".into(),
+                app_label: "app_label".into(),
+            },
             table,
         }
     }
@@ -113,7 +233,7 @@ impl UserModel {
                 format!("\"{label}\" is not app_label.Model, as AUTH_USER_MODEL has it")
             })?;
         let mut new = Self::by_rule(app_label, model);
-        // `table` first: Django names the joining table after it.
+        // `table` first: Django names the joining tables after it.
         let (table, others): (Vec<_>, Vec<_>) =
             keys.iter().copied().partition(|word| word.starts_with("table="));
         for word in table.into_iter().chain(others) {
@@ -128,33 +248,77 @@ impl UserModel {
         if value.is_empty() || value.contains('\0') {
             return Err(format!("{key}= needs the name of a table or column"));
         }
+        let none = value == "none";
         let value = value.to_owned();
-        match (key, &mut self.groups) {
-            ("table", groups) => {
-                if let Some(groups) = groups {
+        match key {
+            "schema" => self.schema = Some(value),
+            "table" => {
+                if let Some(groups) = &mut self.groups {
                     groups.through = format!("{value}_groups");
+                }
+                if let Some(permissions) = &mut self.permissions {
+                    permissions.table = format!("{value}_user_permissions");
                 }
                 self.table = value;
             }
-            ("id", _) => self.id = value,
-            ("username", _) => self.username = value,
-            ("password", _) => self.password = value,
-            ("is_active", _) => self.is_active = (value != "none").then_some(value),
-            ("groups_table", groups) if value == "none" => *groups = None,
-            ("groups_table", Some(groups)) => groups.through = value,
-            ("groups_user_id", Some(groups)) => groups.user_id = value,
-            ("groups_group_id", Some(groups)) => groups.group_id = value,
-            ("group_table", Some(groups)) => groups.table = value,
-            ("group_id", Some(groups)) => groups.id = value,
-            ("group_name", Some(groups)) => groups.name = value,
-            (
-                "groups_table" | "groups_user_id" | "groups_group_id" | "group_table" | "group_id"
-                | "group_name",
-                None,
-            ) => return Err(format!("{key}= contradicts groups_table=none")),
-            _ => return Err(format!("unknown key {key}=: the keys are {KEYS}")),
+            "child" => {
+                let (table, column) = value
+                    .rsplit_once('.')
+                    .filter(|(table, column)| !table.is_empty() && !column.is_empty())
+                    .ok_or("child= needs TABLE.COLUMN: the child's table and its column that \
+                            points at the parent")?;
+                self.child = Some((table.to_owned(), column.to_owned()));
+            }
+            "lookup" => {
+                self.ignores_case = match value.as_str() {
+                    "exact" => false,
+                    "iexact" => true,
+                    _ => return Err(format!("lookup={value}: must be exact or iexact")),
+                };
+            }
+            "is_active" => self.is_active = (!none).then_some(value),
+            "is_staff" => self.is_staff = (!none).then_some(value),
+            "is_superuser" => self.is_superuser = (!none).then_some(value),
+            "groups_table" if none => self.groups = None,
+            "permissions_table" if none => self.permissions = None,
+            key => match self.column(key) {
+                Some(Some(column)) => *column = value,
+                Some(None) => return Err(format!("{key}= contradicts the none before it")),
+                None => return Err(format!("unknown key {key}=: the keys are {KEYS}")),
+            },
         }
         Ok(())
+    }
+
+    /// What a key names; `Some(None)` where `none` took away what it is part of.
+    fn column(&mut self, key: &str) -> Option<Option<&mut String>> {
+        let (groups, permissions) = (self.groups.as_mut(), self.permissions.as_mut());
+        let (group_permissions, permission) = (&mut self.group_permissions, &mut self.permission);
+        Some(match key {
+            "id" => Some(&mut self.id),
+            "username" => Some(&mut self.username),
+            "password" => Some(&mut self.password),
+            "groups_table" => groups.map(|groups| &mut groups.through),
+            "groups_user_id" => groups.map(|groups| &mut groups.user_id),
+            "groups_group_id" => groups.map(|groups| &mut groups.group_id),
+            "group_table" => groups.map(|groups| &mut groups.table),
+            "group_id" => groups.map(|groups| &mut groups.id),
+            "group_name" => groups.map(|groups| &mut groups.name),
+            "permissions_table" => permissions.map(|through| &mut through.table),
+            "permissions_user_id" => permissions.map(|through| &mut through.owner_id),
+            "permissions_permission_id" => permissions.map(|through| &mut through.permission_id),
+            "group_permissions_table" => Some(&mut group_permissions.table),
+            "group_permissions_group_id" => Some(&mut group_permissions.owner_id),
+            "group_permissions_permission_id" => Some(&mut group_permissions.permission_id),
+            "permission_table" => Some(&mut permission.table),
+            "permission_id" => Some(&mut permission.id),
+            "permission_codename" => Some(&mut permission.codename),
+            "permission_content_type_id" => Some(&mut permission.content_type_id),
+            "content_type_table" => Some(&mut permission.content_types),
+            "content_type_id" => Some(&mut permission.content_types_id),
+            "content_type_app_label" => Some(&mut permission.app_label),
+            _ => return None,
+        })
     }
 }
 
@@ -197,6 +361,44 @@ mod tests {
     }
 
     #[test]
+    fn every_key_names_something_of_its_own() {
+        for key in KEYS.split(", ") {
+            let word = match key {
+                "lookup" => "lookup=iexact".to_owned(),
+                "child" => "child=x.y".to_owned(),
+                key => format!("{key}=a name"),
+            };
+            let model = UserModel::parse(&["auth.User", &word]).unwrap();
+            assert_ne!(model, UserModel::default(), "{word}");
+        }
+    }
+
+    #[test]
+    fn has_perm_is_djangos() {
+        let mut user = User {
+            is_active: true,
+            permissions: vec!["docs.view_page".into()],
+            ..User::default()
+        };
+        assert!(user.has_perm("docs.view_page"));
+        for other in ["docs.View_page", "docs.view", "view_page", "docs.*", ""] {
+            assert!(!user.has_perm(other), "{other}");
+        }
+        user.is_superuser = true;
+        assert!(user.has_perm("no.such"));
+        user.is_active = false;
+        assert!(!user.has_perm("docs.view_page") && !user.has_perm("no.such"));
+    }
+
+    #[test]
+    fn wants_add_up() {
+        let (flags, all) =
+            (Wants { flags: true, ..Wants::default() }, Wants { flags: true, permissions: true });
+        assert!(all.cover(flags) && !flags.cover(all) && flags.cover(Wants::default()));
+        assert_eq!(flags.or(Wants { permissions: true, flags: false }), all);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (words, reason) in [
             (&[][..], "needs the user model"),
@@ -206,6 +408,9 @@ mod tests {
             (&["auth.User", "usrname=email"], "unknown key usrname="),
             (&["auth.User", "table="], "needs the name"),
             (&["auth.User", "groups_table=none", "group_table=x"], "contradicts"),
+            (&["auth.User", "permissions_table=none", "permissions_user_id=x"], "contradicts"),
+            (&["auth.User", "lookup=regex"], "must be exact or iexact"),
+            (&["auth.User", "child=hr_employee"], "needs TABLE.COLUMN"),
         ] {
             let error = UserModel::parse(words).unwrap_err();
             assert!(error.contains(reason), "{words:?}: {error}");
@@ -218,8 +423,7 @@ mod tests {
             id: "1".into(),
             username: "alice".into(),
             password: Zeroizing::new("pbkdf2_sha256$1$salt$hash".into()),
-            is_active: true,
-            groups: vec![],
+            ..User::default()
         };
         assert!(!format!("{user:?}").contains("hash"));
     }

@@ -5,6 +5,7 @@ use super::pool::Pool;
 use super::request::Request;
 use super::{bytes, child, ffi, guard, log};
 use crate::authn::{self, Decision, Reason};
+use crate::config::Unavailable;
 use crate::error::Error;
 use std::ffi::{c_char, c_int};
 
@@ -59,10 +60,21 @@ extern "C" fn check_password(
             }
             Err(error) => {
                 fail(&request, user, "authentication", &error);
-                ffi::authn_status_AUTH_GENERAL_ERROR
+                match (error, outage(&request)) {
+                    (Error::Unavailable { .. }, Unavailable::NotFound) => {
+                        ffi::authn_status_AUTH_USER_NOT_FOUND
+                    }
+                    _ => ffi::authn_status_AUTH_GENERAL_ERROR,
+                }
             }
         }
     })
+}
+
+/// What an outage means here.
+fn outage(request: &Request<'_>) -> Unavailable {
+    let set = request.config().and_then(|config| config.unavailable.get());
+    set.map(|set| **set).unwrap_or_default()
 }
 
 /// Asks the client's request first, whose sub-request this may be, and then the site.
