@@ -293,6 +293,8 @@ fn journal_wal_without_its_files_is_an_error_until_django_comes() {
         httpd.expect_in_log(WAL);
         assert_eq!(httpd.count_in_log(&warning), 1, "{}", httpd.log());
         assert_eq!(httpd.count_in_log(WAL), 1, "{}", httpd.log());
+        // The warning, too, says which of several databases it means.
+        assert_eq!(httpd.count_in_log(site.path.to_str().unwrap()), 1, "{}", httpd.log());
         for _ in 0..3 {
             assert_eq!(alice(&httpd), 500);
             assert_eq!(httpd.status("/members/", "alice", "wrong"), 500);
@@ -316,6 +318,39 @@ fn journal_wal_without_its_files_is_an_error_until_django_comes() {
     }
 }
 
+/// Django's last connection closes, and takes the -wal file with it, just when ours begins: SQLite
+/// would make a new one, that Django could not write to.
+#[test]
+fn journal_wal_a_file_that_vanishes_while_apache_opens_is_not_made_anew() {
+    let site = Site::new(OWNER, true, "wal");
+    let library = site.dir.with_extension("slow_open.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slow_open.c");
+    run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source));
+    let mut django = site.django();
+    django.change("active=bob=1");
+    let mut setup = Setup::new("vanish", site.config(""));
+    setup.environment.push(("LD_PRELOAD".into(), library.to_str().unwrap().into()));
+    let httpd = setup.start();
+    let port = httpd.port;
+    // The child looked at the file before it answers; SQLite opens it later, and needs 2 s for it.
+    assert_eq!(httpd.get("/public/").status, 200);
+    let begun = Instant::now();
+    let answer = thread::spawn(move || request(port, "/secret/", "alice", "alice secret").0);
+    thread::sleep(Duration::from_millis(800));
+    django.close();
+    assert!(begun.elapsed() < Duration::from_millis(1900), "too slow to mean anything");
+    let answer = answer.join().unwrap();
+    site.belongs_to(OWNER);
+    assert_eq!(answer, 200);
+    assert!(begun.elapsed() > Duration::from_secs(2), "nothing was delayed");
+    django.change("active=bob=0");
+    httpd.finish();
+    django.change("active=bob=1");
+    django.close();
+    assert_eq!(site.files(), ["db.sqlite3"]);
+    fs::remove_file(library).unwrap();
+}
+
 #[test]
 fn journal_wal_as_the_same_user_needs_no_remedy() {
     let site = Site::new(OWNER, false, "wal");
@@ -331,6 +366,22 @@ fn journal_wal_as_the_same_user_needs_no_remedy() {
     django.change("active=bob=0");
     django.close();
     assert_eq!(site.files(), ["db.sqlite3"]);
+}
+
+/// Capistrano and its like link the database into each release.
+#[test]
+fn journal_wal_behind_a_symbolic_link() {
+    let site = Site::new(OWNER, false, "wal");
+    let link = site.dir.with_extension("link");
+    std::os::unix::fs::symlink(&site.path, &link).unwrap();
+    let mut django = site.django();
+    django.change("active=bob=1");
+    let config = site.config("").replace(site.path.to_str().unwrap(), link.to_str().unwrap());
+    let httpd = Setup::new("link", config).start();
+    changes_count(&httpd, &mut django, 1);
+    httpd.finish();
+    site.belongs_to(OWNER);
+    fs::remove_file(link).unwrap();
 }
 
 /// The journal mode changes under a running httpd, in both directions.
