@@ -16,6 +16,9 @@ use failure::Failure;
 use pool::{Connector, Limits, Pool};
 use std::cell::Cell;
 use std::fmt;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -67,6 +70,14 @@ pub trait Host: Send + Sync {
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> std::io::Result<()>;
     /// How many threads serve requests in this process (ThreadsPerChild; 1 with prefork).
     fn threads(&self) -> usize;
+    /// Keeps every other process from locking these bytes for itself alone, or no longer does. The
+    /// lock is the open file's, not the process's, so that it disturbs no other lock in here.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another has them, `Unsupported` where the system has no such locks.
+    fn share(&self, _: &File, _: Range<u64>, _hold: bool) -> std::io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
 }
 
 /// A kind of database: how its URL begins, and who reads the rest.

@@ -19,4 +19,5 @@ mod hashers;
 mod lifecycle;
 mod readme;
 mod requests;
+mod sqlite;
 mod store_postgres;

@@ -9,6 +9,9 @@ use crate::hashers::{Floor, Hashers};
 use crate::store::{Database, Gate, Host, Store};
 use crate::user::UserModel;
 use std::ffi::c_int;
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::{io, mem, ptr, thread};
 
@@ -155,6 +158,22 @@ impl Host for Httpd {
 
     fn threads(&self) -> usize {
         self.threads
+    }
+
+    fn share(&self, file: &File, range: Range<u64>, hold: bool) -> io::Result<()> {
+        let kind = if hold { libc::F_RDLCK } else { libc::F_UNLCK };
+        let wrong = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        // SAFETY: a plain C record, for which zeros are values; `l_pid` must be one.
+        let mut lock: libc::flock = unsafe { mem::zeroed() };
+        lock.l_type = kind as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        lock.l_start = range.start.try_into().map_err(wrong)?;
+        lock.l_len = (range.end - range.start).try_into().map_err(wrong)?;
+        // SAFETY: the descriptor is open while `file` is, and the kernel only reads `lock`.
+        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 }
 

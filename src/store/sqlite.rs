@@ -10,7 +10,7 @@ use super::pool::{Connector, Limits};
 use super::sql::{Dialect, is_true, one_line, several_rows};
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
 use crate::user::{User, UserModel};
-use file::{DatabaseFile, Identity};
+use file::{DatabaseFile, Seen};
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags, Row};
 use std::fmt::Write;
@@ -58,7 +58,8 @@ struct Sqlite {
 
 impl Backend for Sqlite {
     fn check(&self) -> Result<(), String> {
-        self.file.look().map(|_| ())
+        let path = self.file.path().display();
+        self.file.look().map(drop).map_err(|reason| format!("database sqlite:{path}: {reason}"))
     }
 
     fn open(
@@ -69,7 +70,8 @@ impl Backend for Sqlite {
         gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
         let (file, watch) = (self.file.clone(), Watch::new(host.clone()));
-        let connections = Connections { file, watch, timeout: self.limits.timeout };
+        let timeout = self.limits.timeout;
+        let connections = Connections { file, watch, host: host.clone(), timeout };
         Pooled::open(label, connections, &self.limits, host, gate)
     }
 }
@@ -77,20 +79,21 @@ impl Backend for Sqlite {
 struct Connections {
     file: Arc<DatabaseFile>,
     watch: Arc<Watch>,
+    host: Arc<dyn Host>,
     timeout: Duration,
 }
 
 struct Connection {
     database: rusqlite::Connection,
     interrupt: Arc<InterruptHandle>,
-    identity: Identity,
+    seen: Seen,
 }
 
 impl Connector for Connections {
     type Connection = Connection;
 
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let seen = self.file.look().map_err(Failure::Broken)?;
+        let (seen, _held) = self.file.hold(&*self.host, deadline)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -98,7 +101,7 @@ impl Connector for Connections {
         let fail = |error| self.failure(&error, None);
         let database = rusqlite::Connection::open_with_flags(uri, flags).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
-        let connection = Connection { database, interrupt, identity: seen.identity };
+        let connection = Connection { database, interrupt, seen };
         self.bounded(&connection, deadline)?;
         // Opening reads nothing yet.
         let works =
@@ -123,8 +126,8 @@ impl Fetch for Connections {
         deadline: Instant,
     ) -> Result<Option<User>, Failure> {
         let seen = self.file.look().map_err(Failure::Broken)?;
-        if seen.identity != connection.identity {
-            return Err(Failure::Broken("the file was replaced".into()));
+        if seen != connection.seen {
+            return Err(Failure::Broken("the file was replaced, or changed its mode".into()));
         }
         self.bounded(connection, deadline)?;
         let _watched = self.watch.watch(deadline, connection.interrupt.clone());

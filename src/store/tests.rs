@@ -74,7 +74,7 @@ fn words_and_labels() {
     for url in ["sqlite:/srv/a%20b", "sqlite:///srv/a%20b"] {
         let database = Database::parse(&[url, "idle=10"]).unwrap();
         assert_eq!((database.label(), database.redacted()), (url, None));
-        assert_eq!(database.check().unwrap_err(), "/srv/a b: no such file");
+        assert_eq!(database.check().unwrap_err(), "database sqlite:/srv/a b: no such file");
     }
 }
 

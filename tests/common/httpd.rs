@@ -8,7 +8,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 /// The MPMs, all of which every live test may be run with.
 pub const MPMS: [&str; 3] = ["prefork", "worker", "event"];
@@ -39,6 +38,8 @@ pub struct Setup {
     pub config: String,
     pub environment: Vec<(String, String)>,
     pub program_prefix: Vec<String>,
+    /// Whom the children run as, where they can.
+    pub user: String,
 }
 
 impl Setup {
@@ -55,6 +56,7 @@ impl Setup {
             config: config.into(),
             environment: Vec::new(),
             program_prefix: Vec::new(),
+            user: "www-data".into(),
         }
     }
 
@@ -98,7 +100,12 @@ impl Setup {
         let ours = format!("LoadModule authnz_django_module {}", self.module);
         lines.insert(if self.module_first { 1 } else { lines.len() }, ours);
         let dir = dir.display();
-        let user = if super::is_root() { "User www-data\nGroup www-data\n" } else { "" };
+        let user = if super::is_root() {
+            let group = run(Command::new("id").args(["-gn", &self.user]));
+            format!("User {}\nGroup {group}", self.user)
+        } else {
+            String::new()
+        };
         format!(
             "ServerRoot {dir}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {dir}/pid\n\
              {user}Mutex file:{dir} default\nDefaultRuntimeDir {dir}\nErrorLog {dir}/error.log\nLogLevel warn authnz_django:info\n\
@@ -278,11 +285,9 @@ impl Httpd {
 impl Drop for Httpd {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.child.kill();
-            if let Ok(pid) = fs::read_to_string(self.dir.join("pid")) {
-                let _ = Command::new("kill").args(["-s", "TERM", pid.trim()]).status();
-                std::thread::sleep(Duration::from_millis(300));
-            }
+            // With its children, who would go on serving.
+            let group = format!("-{}", self.child.id());
+            let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
             let _ = self.child.wait();
             eprintln!("the log of {}:\n{}{}", self.dir.display(), self.log(), self.output());
         } else if !self.checked {

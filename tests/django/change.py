@@ -14,7 +14,8 @@ django.setup()
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
-for word in sys.argv[1:]:
+
+def change(word):
     what, name, *value = word.split("=", 2)
     user = get_user_model()._default_manager.get_by_natural_key(name)
     if what == "password":
@@ -31,3 +32,8 @@ for word in sys.argv[1:]:
         user.delete()
     else:
         raise SystemExit(f"change: no such change: {what}")
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:]:
+        change(word)

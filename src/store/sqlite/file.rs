@@ -2,35 +2,54 @@
 
 #![forbid(unsafe_code)]
 
+use crate::store::Host;
+use crate::store::failure::Failure;
 use std::fs::{File, Metadata};
 use std::io::{Error, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Which file it is, whatever its name.
-pub(super) type Identity = (u64, u64);
+/// The bytes that every reader locks (`SHARED_FIRST`, `SHARED_SIZE` in SQLite's `os.h`).
+const SHARED: Range<u64> = 0x4000_0002..0x4000_0002 + 510;
+
+const LOCKED: &str = "another process keeps the file locked";
+
+/// How soon a lock that another has is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A database file, looked at from a child.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    /// Kept open: closing any descriptor of a file drops all POSIX locks that the process has on
-    /// it, those of other connections and of other modules too.
-    header: Mutex<Option<(Identity, File)>>,
+    kept: Mutex<Option<Kept>>,
     euid: OnceLock<Option<u32>>,
+}
+
+/// Kept open: closing any descriptor of a file drops all POSIX locks that the process has on it,
+/// those of other connections and of other modules too.
+struct Kept {
+    identity: (u64, u64),
+    file: Arc<File>,
+    /// How many `Held` there are.
+    holders: usize,
 }
 
 /// What is there at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) identity: Identity,
+    /// Which file it is, whatever its name.
+    identity: (u64, u64),
+    /// Whether its header says WAL.
+    pub(super) wal: bool,
     /// Whether the file belongs to the user that this process runs as.
     pub(super) ours: bool,
 }
 
 impl DatabaseFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, header: Mutex::new(None), euid: OnceLock::new() }
+        Self { path, kept: Mutex::new(None), euid: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -39,15 +58,17 @@ impl DatabaseFile {
 
     /// Looks at the file; the error is why SQLite must not even be asked to read it, and the remedy.
     pub(super) fn look(&self) -> Result<Seen, String> {
-        let found = std::fs::metadata(&self.path).map_err(|error| self.reason(&error))?;
+        let found = std::fs::metadata(&self.path).map_err(|error| reason(&error))?;
         if !found.is_file() {
-            return Err(format!("{} is not a file", self.path.display()));
+            return Err("that is not a file".into());
         }
         let (identity, wal) = self.header(&found)?;
         let ours = self.euid() == Some(found.uid());
         if wal && !ours {
+            // They are beside the file itself, wherever links to it may lie.
+            let real = std::fs::canonicalize(&self.path).map_err(|error| reason(&error))?;
             for suffix in ["-wal", "-shm"] {
-                let mut beside = self.path.clone().into_os_string();
+                let mut beside = real.clone().into_os_string();
                 beside.push(suffix);
                 if std::fs::metadata(&beside).is_err() {
                     return Err(format!(
@@ -58,41 +79,99 @@ impl DatabaseFile {
                 }
             }
         }
-        Ok(Seen { identity, ours })
+        Ok(Seen { identity, wal, ours })
+    }
+
+    /// Looks at the file, and sees to it that no file beside it vanishes before the result is
+    /// dropped. Else the last of Django's connections could take -wal away between our look and
+    /// SQLite's, and SQLite would make one that Django cannot write to. As long as anybody reads,
+    /// none is the last; and once SQLite has opened -wal, it counts as a reader itself.
+    pub(super) fn hold<'a>(
+        &'a self,
+        host: &'a dyn Host,
+        deadline: Instant,
+    ) -> Result<(Seen, Option<Held<'a>>), Failure> {
+        let seen = self.look().map_err(Failure::Broken)?;
+        if !seen.wal || seen.ours {
+            return Ok((seen, None));
+        }
+        let held = loop {
+            match self.try_hold(host) {
+                Ok(held) => break held,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Ok((seen, None)),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(_) => return Err(Failure::TimedOut(LOCKED.into())),
+            }
+        };
+        // What was there before it was held may be gone.
+        Ok((self.look().map_err(Failure::Broken)?, Some(held)))
+    }
+
+    fn try_hold<'a>(&'a self, host: &'a dyn Host) -> std::io::Result<Held<'a>> {
+        let mut kept = self.lock();
+        let kept = kept.as_mut().ok_or(ErrorKind::NotFound)?;
+        if kept.holders == 0 {
+            host.share(&kept.file, SHARED, true)?;
+        }
+        kept.holders += 1;
+        Ok(Held { database: self, host, file: kept.file.clone() })
     }
 
     /// Which file it is, and whether its header says WAL.
-    fn header(&self, found: &Metadata) -> Result<(Identity, bool), String> {
+    fn header(&self, found: &Metadata) -> Result<((u64, u64), bool), String> {
         let mut identity = (found.dev(), found.ino());
-        let mut kept = self.header.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_none_or(|(kept, _)| *kept != identity) {
-            let file = File::open(&self.path).map_err(|error| self.reason(&error))?;
-            let opened = file.metadata().map_err(|error| self.reason(&error))?;
+        let mut kept = self.lock();
+        if kept.as_ref().is_none_or(|kept| kept.identity != identity) {
+            let file = File::open(&self.path).map_err(|error| reason(&error))?;
+            let opened = file.metadata().map_err(|error| reason(&error))?;
             identity = (opened.dev(), opened.ino());
-            *kept = Some((identity, file));
+            *kept = Some(Kept { identity, file: Arc::new(file), holders: 0 });
         }
-        // Bytes 18 and 19 are the versions for writing and reading; 2 is WAL. An empty file is none.
-        let mut versions = [0; 2];
-        if let Some((_, file)) = kept.as_ref() {
-            let _ = file.read_at(&mut versions, 18).map_err(|error| self.reason(&error))?;
+        // Byte 19 is the version for reading, by which SQLite goes; 2 is WAL. An empty file has none.
+        let mut version = [0];
+        if let Some(kept) = kept.as_ref() {
+            let _ = kept.file.read_at(&mut version, 19).map_err(|error| reason(&error))?;
         }
-        Ok((identity, versions == [2, 2]))
+        Ok((identity, version == [2]))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The child's own user: the directory of a process belongs to its effective user.
     fn euid(&self) -> Option<u32> {
         *self.euid.get_or_init(|| std::fs::metadata("/proc/self").ok().map(|process| process.uid()))
     }
+}
 
-    fn reason(&self, error: &Error) -> String {
-        let path = self.path.display();
-        match error.kind() {
-            ErrorKind::NotFound => format!("{path}: no such file"),
-            ErrorKind::PermissionDenied => format!(
-                "{path}: permission denied: httpd's user must be able to read it and to search each \
-                 folder above it"
-            ),
-            _ => format!("{path}: {error}"),
+fn reason(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".into(),
+        ErrorKind::PermissionDenied => "permission denied: httpd's user must be able to read it \
+                                        and to search each folder above it"
+            .into(),
+        _ => error.to_string(),
+    }
+}
+
+/// While it lives, the files beside the database stay.
+pub(super) struct Held<'a> {
+    database: &'a DatabaseFile,
+    host: &'a dyn Host,
+    file: Arc<File>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut kept = self.database.lock();
+        // The lock of a file that was replaced since goes with the file.
+        let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.file, &self.file)) else {
+            return;
+        };
+        kept.holders -= 1;
+        if kept.holders == 0 {
+            let _ = self.host.share(&kept.file, SHARED, false);
         }
     }
 }
