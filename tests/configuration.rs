@@ -218,10 +218,8 @@ fn htaccess_may_hold_require_lines_and_none_of_our_directives() {
 #[test]
 fn htaccess_cannot_be_given_our_directives() {
     let (path, _) = sqlite("auth.User");
-    let config = format!(
-        "<Directory {{dir}}/htdocs/secret>\nAllowOverrideList AuthDjangoDatabase AuthType AuthName AuthBasicProvider Require\n</Directory>\n\
-         AuthDjangoPasswordHashers pbkdf2_sha256:1000\n"
-    );
+    let config = "<Directory {dir}/htdocs/secret>\nAllowOverrideList AuthDjangoDatabase AuthType AuthName AuthBasicProvider Require\n</Directory>\n\
+         AuthDjangoPasswordHashers pbkdf2_sha256:1000\n";
     let setup = Setup::new("overridelist", config);
     let (dir, port) = setup.write();
     let lines = format!(
