@@ -58,6 +58,7 @@ fn apxs(variable: &str) -> Result<String, String> {
 fn bindings(flags: &[String]) -> Result<(), String> {
     let functions = [
         "authnz_django_.*",
+        "ap_check_cmd_context",
         "ap_expr_parse_cmd_mi",
         "ap_expr_str_exec",
         "ap_find_linked_module",
@@ -86,6 +87,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "AUTH[NZ]_PROVIDER_(GROUP|VERSION)",
         "HTTP_INTERNAL_SERVER_ERROR",
         "MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)",
+        "NOT_IN_HTACCESS",
         "OK",
         "OR_AUTHCFG",
         "RSRC_CONF",

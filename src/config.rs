@@ -79,6 +79,32 @@ impl Directive {
     }
 }
 
+impl Config {
+    /// Whether this section names another database than the one around it: then the password there
+    /// is not for this one's server.
+    fn changes_database(&self, base: &Self) -> bool {
+        match (&self.database.0, base.database.get()) {
+            (Some(Some(new)), Some(old)) => new != old,
+            _ => false,
+        }
+    }
+
+    /// Whether what one section says of its database fits together.
+    ///
+    /// # Errors
+    /// The reason and the remedy, for `apachectl configtest`.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.database.get(), self.password.get()) {
+            (Some(database), Some(_)) if !database.takes_password() => Err(format!(
+                "AuthDjangoDatabasePassword: the database {} has no use for it here: remove one of \
+                 the two",
+                database.label()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 macro_rules! directives {
     ($($name:literal $syntax:literal = $default:literal, $help:literal => $field:ident: $type:ty;)*) => {
         /// What a section says; merged from the server down to the innermost section.
@@ -92,10 +118,14 @@ macro_rules! directives {
         impl Config {
             /// The settings of an inner section, `add`, over those around it, `base`.
             pub fn merge(base: &Self, add: &Self) -> Self {
-                Self {
+                let mut merged = Self {
                     $($field: Setting::merge(&base.$field, &add.$field),)*
                     group_file: base.group_file || add.group_file,
+                };
+                if add.password.0.is_none() && add.changes_database(base) {
+                    merged.password = Setting::default();
                 }
+                merged
             }
         }
 
@@ -251,6 +281,42 @@ mod tests {
         assert!(merged.user_model.get().is_none());
         let merged = Config::merge(&merged, &outer);
         assert_eq!(merged.user_model.get().unwrap().table, "accounts_user");
+    }
+
+    #[test]
+    fn a_password_is_for_the_database_beside_it() {
+        let (a, b) = ("postgresql://apache@a/site", "postgresql://apache@b/site");
+        let source: &[&str] = &["env:PASSWORD"];
+        let outer = config(&[("AuthDjangoDatabase", &[a]), ("AuthDjangoDatabasePassword", source)]);
+        let same = config(&[("AuthDjangoDatabase", &[a])]);
+        let other = config(&[("AuthDjangoDatabase", &[b])]);
+        let own = config(&[("AuthDjangoDatabase", &[b]), ("AuthDjangoDatabasePassword", source)]);
+        let alone = config(&[("AuthDjangoDatabasePassword", source)]);
+        for (base, add, expected) in [
+            (&outer, &Config::default(), true),
+            (&outer, &same, true),
+            (&outer, &other, false),
+            (&outer, &own, true),
+            (&alone, &other, true),
+            (&other, &alone, true),
+        ] {
+            assert_eq!(Config::merge(base, add).password.get().is_some(), expected);
+        }
+        // Nor does it come back in a section within.
+        let merged = Config::merge(&Config::merge(&outer, &other), &Config::default());
+        assert!(merged.password.get().is_none());
+    }
+
+    #[test]
+    fn a_password_without_use_is_refused() {
+        for url in ["sqlite:/srv/db.sqlite3", "postgresql://apache:hunter2@db/site"] {
+            let lines: &[(&str, &[&str])] = &[
+                ("AuthDjangoDatabase", &[url]),
+                ("AuthDjangoDatabasePassword", &["env:PASSWORD"]),
+            ];
+            let error = config(lines).check().unwrap_err();
+            assert!(error.contains("has no use") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

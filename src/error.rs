@@ -36,3 +36,14 @@ pub enum Error {
     #[error("{0}")]
     Secret(String),
 }
+
+impl Error {
+    /// What makes two errors the same to a log that repeats none: an outage of one database is one,
+    /// however its reasons change.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unavailable { database, .. } => format!("unavailable: {database}"),
+            other => other.to_string(),
+        }
+    }
+}

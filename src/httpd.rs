@@ -23,8 +23,10 @@ mod require_line;
 use guard::guard;
 use log::Server;
 use pool::Pool;
+use registry::Round;
 use std::ffi::{c_char, c_int, c_ulong};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The record that LoadModule looks for. httpd writes its index, handle and links into it, before
 /// any callback and while there is one thread.
@@ -110,17 +112,13 @@ extern "C" fn post_config(
     // SAFETY: httpd passes the main server, which lives as long as the configuration.
     let server = unsafe { Server::new(server) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
-        // SAFETY: a query without arguments of ours.
-        let state = unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE as c_int) };
-        // Of the two rounds at start, the first only tries the configuration.
-        if state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
-            return ffi::OK as c_int;
-        }
-        match registry::load() {
-            Ok(unreachable) => {
-                for reason in unreachable {
-                    log::server(Some(server), log::Level::Warning, &reason);
+        let round = round();
+        match registry::load(round) {
+            Ok(told) => {
+                for (level, text) in told {
+                    log::server(Some(server), level, &text);
                 }
+                STARTED.store(round != Round::Trial, Ordering::Relaxed);
                 ffi::OK as c_int
             }
             Err(error) => {
@@ -129,6 +127,21 @@ extern "C" fn post_config(
             }
         }
     })
+}
+
+/// Whether `post_config` has come through both rounds of the start.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+fn round() -> Round {
+    // SAFETY: a query without arguments of ours.
+    let state = unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE as c_int) };
+    if state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+        Round::Trial
+    } else if STARTED.load(Ordering::Relaxed) {
+        Round::Restart
+    } else {
+        Round::Start
+    }
 }
 
 extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {

@@ -5,7 +5,7 @@
 use crate::error::Error;
 use std::env;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -127,7 +127,7 @@ fn run(program: &Path, arguments: &[String]) -> Result<Zeroizing<Vec<u8>>, Strin
     let status = loop {
         match child.try_wait().map_err(|e| e.to_string())? {
             Some(status) => break Some(status),
-            None if read.is_err() || Instant::now() > deadline => break None,
+            None if Instant::now() > deadline => break None,
             None => thread::sleep(Duration::from_millis(5)),
         }
     };
@@ -150,7 +150,12 @@ fn read_line(from: &mut UnixStream, into: &mut Vec<u8>, deadline: Instant) -> Re
         let left = deadline.saturating_duration_since(Instant::now());
         from.set_read_timeout(Some(left.max(Duration::from_millis(1))))
             .map_err(|e| e.to_string())?;
-        let count = from.read(&mut part[..]).map_err(|e| e.to_string())?;
+        let count = match from.read(&mut part[..]) {
+            Ok(count) => count,
+            // A signal of httpd's, as that of the next restart.
+            Err(e) if e.kind() == ErrorKind::Interrupted && Instant::now() < deadline => continue,
+            Err(e) => return Err(e.to_string()),
+        };
         into.extend(part.iter().take(count));
         if let Some(end) = into.iter().position(|&byte| byte == b'\n') {
             into.truncate(end);

@@ -101,6 +101,9 @@ struct Parsed {
 
 /// A database of one kind, configured and not opened. `Database` says what its methods are.
 trait Backend: Send + Sync {
+    fn takes_password(&self) -> bool {
+        true
+    }
     fn load(&self) -> Result<(), String> {
         Ok(())
     }
@@ -181,6 +184,12 @@ impl Database {
     /// The words of the directive with `*****` in place of the password; `None` if they hold none.
     pub fn redacted(&self) -> Option<String> {
         self.redacted.clone()
+    }
+
+    /// Whether a password from elsewhere would be used: not if the URL has its own, or there is
+    /// nobody to send it to.
+    pub fn takes_password(&self) -> bool {
+        self.redacted.is_none() && self.backend.takes_password()
     }
 
     /// Reads the TLS files: once, before the fork, by the user who starts the server.

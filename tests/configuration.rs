@@ -1,8 +1,13 @@
 //! What must not start, with its message; and which settings hold where.
 
-use crate::common::cluster::sqlite;
+use crate::common::cluster::{PASSWORD, sqlite};
 use crate::common::httpd::Setup;
+use crate::common::wait_until;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Duration;
 
 /// Configurations that must not start, and what `apachectl configtest` must say.
 #[test]
@@ -206,6 +211,103 @@ fn htaccess_may_hold_require_lines_and_none_of_our_directives() {
     assert_eq!(httpd.status("/members/", "bob", "bob secret"), 401);
     assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 500);
     assert_eq!(httpd.status("/public/", "alice", "alice secret"), 500);
+    httpd.finish();
+}
+
+/// AllowOverrideList can name any directive; ours are refused all the same.
+#[test]
+fn htaccess_cannot_be_given_our_directives() {
+    let (path, _) = sqlite("auth.User");
+    let config = "<Directory {dir}/htdocs/secret>\nAllowOverrideList AuthDjangoDatabase AuthType AuthName AuthBasicProvider Require\n</Directory>\n\
+         AuthDjangoPasswordHashers pbkdf2_sha256:1000\n";
+    let setup = Setup::new("overridelist", config);
+    let (dir, port) = setup.write();
+    let lines = format!(
+        "AuthDjangoDatabase sqlite:{}\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n",
+        path.display()
+    );
+    fs::write(dir.join("htdocs/secret/.htaccess"), lines).unwrap();
+    let mut httpd = setup.start_in(dir, port);
+    httpd.expect_in_log("AuthDjangoDatabase cannot occur within");
+    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 500);
+    httpd.finish();
+}
+
+/// A vault that is down at the hour of logrotate must not take the server with it.
+#[test]
+fn a_restart_goes_on_with_the_secret_it_had() {
+    let (cluster, _) = crate::common::cluster::Cluster::start("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase postgresql://apache@127.0.0.1:{}/site\n\
+         AuthDjangoDatabasePassword exec:{{dir}}/vault\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+         <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n",
+        cluster.port
+    );
+    let setup = Setup::new("vault", config);
+    let (dir, port) = setup.write();
+    let script = format!(
+        "#!/bin/sh\necho asked >>{0}/asked\nsleep 0.3\ntest ! -e {0}/down && echo {PASSWORD}\n",
+        dir.display()
+    );
+    fs::write(dir.join("vault"), script).unwrap();
+    fs::set_permissions(dir.join("vault"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut httpd = setup.start_in(dir.clone(), port);
+    let asked = || fs::read_to_string(dir.join("asked")).unwrap().lines().count();
+    assert_eq!(asked(), 1, "once for both rounds of a start");
+    httpd.expect_in_log("this restart goes on with the one read before");
+    assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+    fs::write(dir.join("down"), "").unwrap();
+    httpd.signal("USR1");
+    wait_until("the restart", 10, || httpd.count_in_log("this restart goes on") == 1);
+    wait_until("the new child", 10, || httpd.count_in_log("resuming normal operations") == 2);
+    assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+    // A second signal while the program still runs is no failure of it.
+    fs::remove_file(dir.join("down")).unwrap();
+    httpd.signal("USR1");
+    thread::sleep(Duration::from_millis(100));
+    httpd.signal("USR1");
+    wait_until("both restarts", 10, || httpd.count_in_log("resuming normal operations") >= 3);
+    thread::sleep(Duration::from_millis(800));
+    assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+    assert_eq!(httpd.count_in_log("this restart goes on"), 1);
+    httpd.finish();
+}
+
+/// A section that names another server does not send it the password of the one around it.
+#[test]
+fn a_password_stays_with_its_database() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cluster, _) = crate::common::cluster::Cluster::start("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase postgresql://apache@127.0.0.1:{}/site\nAuthDjangoDatabasePassword env:OUTER\n\
+         <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n\
+         AuthDjangoDatabase postgresql://b@127.0.0.1:{port}/other?sslmode=disable timeout=1\n</Location>\n",
+        cluster.port
+    );
+    let mut setup = Setup::new("otherserver", config);
+    setup.environment.push(("OUTER".into(), PASSWORD.into()));
+    let mut httpd = setup.start();
+    httpd.expect_in_log("is not available");
+    // A server that asks for the password in the clear, as any server may.
+    let server = thread::spawn(move || {
+        let mut got = Vec::new();
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            let mut part = [0; 1024];
+            let Ok(1..) = stream.read(&mut part) else { continue };
+            stream.write_all(b"R\0\0\0\x08\0\0\0\x03").unwrap();
+            if let Ok(count) = stream.read(&mut part) {
+                got.extend_from_slice(&part[..count]);
+            }
+            return got;
+        }
+        got
+    });
+    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 500);
+    let got = server.join().unwrap();
+    assert!(!String::from_utf8_lossy(&got).contains(PASSWORD), "{got:?}");
     httpd.finish();
 }
 

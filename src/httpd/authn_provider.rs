@@ -126,8 +126,7 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
 
 /// The one line of an error, which httpd answers with 500.
 pub(super) fn fail(request: &Request<'_>, user: &[u8], what: &str, error: &Error) {
-    let key = error.to_string();
-    log::request_limited(request, log::Level::Error, &key, || {
+    log::request_limited(request, log::Level::Error, &error.kind(), || {
         let (user, uri) = (String::from_utf8_lossy(user), request.uri());
         format!("user {user}: {what} error for \"{uri}\": {error}")
     });

@@ -66,16 +66,23 @@ extern "C" fn set(
     guard(c"a defect of this module stopped the directive".as_ptr(), || {
         // SAFETY: httpd passes its own `cmd`; `info` is the row that `commands` put there;
         // `config` is what `create_dir_config` made for this section, and nobody else has it now.
-        let (cmd, row, config) =
-            unsafe { (&*cmd, &*(*cmd).info.cast::<Directive>(), &mut *config.cast::<Config>()) };
+        let (cmd, row, config) = unsafe {
+            (&mut *cmd, &*(*cmd).info.cast::<Directive>(), &mut *config.cast::<Config>())
+        };
         // SAFETY: as above; the pool is that of the configuration.
         let pool = unsafe { Pool::new(cmd.pool) };
+        // AllowOverrideList may name any directive.
+        // SAFETY: httpd's own command, and a constant.
+        let misplaced = unsafe { ffi::ap_check_cmd_context(cmd, ffi::NOT_IN_HTACCESS) };
+        if !misplaced.is_null() {
+            return misplaced;
+        }
         let words: Result<Vec<&str>, _> = (0..usize::try_from(argc).unwrap_or(0))
             // SAFETY: `argv` has `argc` strings, which live as long as the callback.
             .map(|n| str::from_utf8(unsafe { bytes(*argv.add(n)) }))
             .collect();
         let result = match words {
-            Ok(words) => row.set(config, &words),
+            Ok(words) => row.set(config, &words).and_then(|()| config.check()),
             Err(_) => Err(format!("{}: the words are not UTF-8", row.name.to_string_lossy())),
         };
         match result {

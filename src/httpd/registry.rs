@@ -2,10 +2,13 @@
 //! Per-directory configurations cannot be walked later, so their directives are entered here while
 //! they are read.
 
+use super::log::Level;
 use crate::config::{Config, Password};
 use crate::error::Error;
+use crate::secret::Source;
 use crate::store::Database;
 use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
 
 #[derive(Default)]
 struct Registry {
@@ -45,26 +48,79 @@ pub(super) fn databases() -> Vec<Arc<Database>> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).databases.clone()
 }
 
-/// Reads all secrets and TLS files. The answer is what an administrator should hear, but may start
-/// with: databases that nobody answers for.
-pub(super) fn load() -> Result<Vec<String>, Error> {
+/// Which of its runs `post_config` is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// The first of two at start, while `apachectl start` still waits for the outcome.
+    Trial,
+    /// The second.
+    Start,
+    /// While a server runs, which must not die of a secret that cannot be had at the moment.
+    Restart,
+}
+
+/// The secrets as they were read last, for the second round of a start, and for a restart that
+/// cannot read them.
+static READ: Mutex<Vec<(Source, Zeroizing<String>)>> = Mutex::new(Vec::new());
+
+/// Reads all secrets and TLS files. The answer is what an administrator should hear, though the
+/// server starts: of databases that nobody answers for, of a restart that goes on with old secrets.
+pub(super) fn load(round: Round) -> Result<Vec<(Level, String)>, Error> {
     let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    for password in &registry.passwords {
-        if password.value.get().is_none() {
-            let value = password
-                .source
-                .read()
-                .map_err(|e| Error::Secret(format!("AuthDjangoDatabasePassword {e}")))?;
-            // Nobody else sets it: there is one thread.
-            let _ = password.value.set(value);
-        }
+    let mut told = Vec::new();
+    for password in registry.passwords.iter().filter(|password| password.value.get().is_none()) {
+        let value = match (read(&password.source, round), round) {
+            (Ok(value), _) => value,
+            (Err(error), Round::Restart) => {
+                let kept = known(&password.source);
+                let instead = if kept.is_some() { "the one read before" } else { "none" };
+                told.push((
+                    Level::Critical,
+                    format!(
+                        "AuthDjangoDatabasePassword {error}; this restart goes on with {instead}"
+                    ),
+                ));
+                let Some(kept) = kept else { continue };
+                kept
+            }
+            (Err(error), _) => {
+                return Err(Error::Secret(format!("AuthDjangoDatabasePassword {error}")));
+            }
+        };
+        // Nobody else sets it: there is one thread.
+        let _ = password.value.set(value);
     }
-    let mut unreachable = Vec::new();
     for database in &registry.databases {
-        database.load()?;
-        if let Err(reason) = database.reach() {
-            unreachable.push(reason);
+        match (database.load(), round) {
+            (Ok(()), _) => {}
+            (Err(error), Round::Restart) => told.push((Level::Critical, error.to_string())),
+            (Err(error), _) => return Err(error),
+        }
+        // A restart must not wait for a name that does not resolve.
+        if round == Round::Start
+            && let Err(reason) = database.reach()
+        {
+            told.push((Level::Warning, reason));
         }
     }
-    Ok(unreachable)
+    Ok(told)
+}
+
+/// A secret, read once for both rounds of a start.
+fn read(source: &Source, round: Round) -> Result<Zeroizing<String>, Error> {
+    if round == Round::Start
+        && let Some(value) = known(source)
+    {
+        return Ok(value);
+    }
+    let value = source.read()?;
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    read.retain(|(known, _)| known != source);
+    read.push((source.clone(), value.clone()));
+    Ok(value)
+}
+
+fn known(source: &Source) -> Option<Zeroizing<String>> {
+    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    read.iter().find(|(known, _)| known == source).map(|(_, value)| value.clone())
 }

@@ -57,6 +57,10 @@ struct Sqlite {
 }
 
 impl Backend for Sqlite {
+    fn takes_password(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> Result<(), String> {
         let path = self.file.path().display();
         self.file.look().map(drop).map_err(|reason| format!("database sqlite:{path}: {reason}"))
