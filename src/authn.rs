@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers, Refusal, Verdict};
-use crate::store::{Patience, Store};
+use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
 use std::fmt;
@@ -38,6 +38,8 @@ pub enum Reason {
     NoSuchUser,
     /// The user is not active.
     Inactive,
+    /// Several users have this name, in different case; the administrator should know.
+    Ambiguous,
     /// It is another password.
     WrongPassword,
     /// The stored hash is one that no password may match; the administrator should know.
@@ -49,6 +51,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NoSuchUser => f.write_str("no such user"),
             Self::Inactive => f.write_str("the user is not active"),
+            Self::Ambiguous => f.write_str("more than one user has this name, in different case"),
             Self::WrongPassword => f.write_str("password mismatch"),
             Self::Refused(refusal) => write!(f, "the stored password is refused: {refusal}"),
         }
@@ -71,26 +74,26 @@ pub fn check_password(
     patience: &Patience,
 ) -> Result<Decision, Error> {
     let store = &*site.store;
-    let user = patience
+    let found = patience
         .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
-    let unknown = match &user {
-        None => Some(Reason::NoSuchUser),
-        Some(user) if !user.is_active => Some(Reason::Inactive),
-        Some(_) => None,
-    };
-    match (user, unknown) {
-        (Some(user), None) => {
-            Ok(match hashers.check_password(password.as_bytes(), &user.password, &site.floor) {
-                Verdict::Correct => Decision::Granted(Arc::new(user)),
+    let reason = match found {
+        Found::One(user) if user.is_active => {
+            let verdict = hashers.check_password(password.as_bytes(), &user.password, &site.floor);
+            return Ok(match verdict {
+                Verdict::Correct => Decision::Granted(Arc::new(*user)),
                 Verdict::Wrong => Decision::Denied(Reason::WrongPassword),
                 Verdict::Refused(refusal) => Decision::Denied(Reason::Refused(refusal)),
-            })
+            });
         }
-        (_, reason) => {
-            hashers.spend(password.as_bytes(), &site.floor);
-            Ok(Decision::UserNotFound(reason.unwrap_or(Reason::NoSuchUser)))
-        }
-    }
+        Found::One(_) => Reason::Inactive,
+        Found::Nobody => Reason::NoSuchUser,
+        Found::Several => Reason::Ambiguous,
+    };
+    hashers.spend(password.as_bytes(), &site.floor);
+    Ok(match reason {
+        Reason::Ambiguous => Decision::Denied(reason),
+        reason => Decision::UserNotFound(reason),
+    })
 }
 
 /// What the client sent, as text: UTF-8 (RFC 7617) where both are, else Latin-1, as older clients
@@ -109,6 +112,7 @@ fn latin1(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::{Query, Values};
     use std::time::{Duration, Instant};
     use zeroize::Zeroizing;
 
@@ -121,8 +125,22 @@ mod tests {
             _: Wants,
             username: &str,
             _: Instant,
-        ) -> Result<Option<User>, Error> {
-            Ok(self.0.iter().find(|user| user.username == username).cloned())
+        ) -> Result<Found, Error> {
+            let found = self.0.iter().find(|user| user.username == username).cloned();
+            Ok(found.map_or(Found::Nobody, |user| Found::One(Box::new(user))))
+        }
+
+        fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
+            Ok(false)
+        }
+
+        fn value(
+            &self,
+            _: &Query,
+            _: &Values<'_>,
+            _: Instant,
+        ) -> Result<Option<Zeroizing<String>>, Error> {
+            Ok(None)
         }
 
         fn timeout(&self) -> Duration {
@@ -155,7 +173,15 @@ mod tests {
 
     fn ask(username: &str, password: &str) -> Decision {
         let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(&site(), &hashers, Wants::default(), username, password, &Patience::default()).unwrap()
+        check_password(
+            &site(),
+            &hashers,
+            Wants::default(),
+            username,
+            password,
+            &Patience::default(),
+        )
+        .unwrap()
     }
 
     #[test]

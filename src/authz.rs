@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Error;
-use crate::store::{Patience, Store};
+use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -122,12 +122,16 @@ impl Rule for Permission {
 pub fn groups_for_user(
     store: &dyn Store,
     model: &UserModel,
+    wants: Wants,
     username: &str,
     patience: &Patience,
 ) -> Result<Option<Arc<User>>, Error> {
-    let user =
-        patience.ask(store, |deadline| store.get_by_natural_key(model, username, deadline))?;
-    Ok(user.filter(|user| user.is_active).map(Arc::new))
+    let found = patience
+        .ask(store, |deadline| store.get_by_natural_key(model, wants, username, deadline))?;
+    Ok(match found {
+        Found::One(user) if user.is_active => Some(Arc::new(*user)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -164,7 +168,9 @@ mod tests {
     #[test]
     fn permissions_are_app_label_and_codename() {
         assert!(Permission::check(&[Some("docs.view_page"), None, Some("a.b.c")]).is_ok());
-        for words in [&[][..], &[Some("view_page")], &[Some("docs.")], &[Some(".x")], &[Some("a b.c")]] {
+        for words in
+            [&[][..], &[Some("view_page")], &[Some("docs.")], &[Some(".x")], &[Some("a b.c")]]
+        {
             assert!(Permission::check(words).is_err(), "{words:?}");
         }
         assert!(Staff::check(&[Some("x")]).is_err() && Superuser::check(&[]).is_ok());

@@ -6,7 +6,7 @@
 use crate::hashers::Hashers;
 use crate::secret::Source;
 use crate::store::Database;
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -113,6 +113,8 @@ macro_rules! directives {
             $(#[doc = $default] pub $field: Setting<$type>,)*
             /// Whether AuthGroupFile, which is not ours, is set too.
             pub group_file: bool,
+            /// What the Require lines of this place ask of a user's row, so that it comes with it.
+            pub wants: Wants,
         }
 
         impl Config {
@@ -121,6 +123,7 @@ macro_rules! directives {
                 let mut merged = Self {
                     $($field: Setting::merge(&base.$field, &add.$field),)*
                     group_file: base.group_file || add.group_file,
+                    wants: base.wants.or(add.wants),
                 };
                 if add.password.0.is_none() && add.changes_database(base) {
                     merged.password = Setting::default();

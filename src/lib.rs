@@ -8,6 +8,7 @@
 //! - [`authz`]: may they — the rules of the `Require` lines
 //! - [`hashers`]: Django's password hashes
 //! - [`store`]: Django's database, pooled
+//! - [`query`]: SELECTs of the administrator's own, with named parameters
 //! - [`user`]: the columns of a user that matter here
 //! - [`secret`]: passwords that the configuration does not hold
 //! - [`error`]: what of ours can fail
@@ -19,6 +20,7 @@ pub mod authz;
 pub mod config;
 pub mod error;
 pub mod hashers;
+pub mod query;
 pub mod secret;
 pub mod store;
 pub mod user;

@@ -6,14 +6,19 @@ mod failure;
 mod gate;
 mod pool;
 mod postgres;
+mod question;
+mod row;
 mod sql;
 mod sqlite;
 mod tls;
 
 use crate::error::Error;
-use crate::user::{User, UserModel};
+use crate::query::{Query, Values};
+use crate::user::{User, UserModel, Wants};
 use failure::Failure;
 use pool::{Connector, Limits, Pool};
+use question::{Question, Row};
+use sql::Dialect;
 use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
@@ -27,20 +32,59 @@ pub use gate::Gate;
 
 /// A pool of connections to one database, shared by the threads of a child.
 pub trait Store: Send + Sync {
-    /// The user whose `USERNAME_FIELD` is exactly `username`, with the groups, in one round trip
-    /// (Django 6.1, `contrib/auth/base_user.py`, `get_by_natural_key`).
+    /// The user whose `USERNAME_FIELD` is `username`, with the groups and what else is wanted, in
+    /// one round trip (Django 6.1, `contrib/auth/base_user.py`, `get_by_natural_key`).
     ///
     /// # Errors
     /// `Unavailable` when no answer came by `deadline`, `Query` when the answer was an error.
     fn get_by_natural_key(
         &self,
         model: &UserModel,
+        wants: Wants,
         username: &str,
         deadline: Instant,
-    ) -> Result<Option<User>, Error>;
+    ) -> Result<Found, Error>;
+
+    /// Whether a query of the administrator's has a row.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`.
+    fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error>;
+
+    /// The first column of the one row of a query of the administrator's.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`.
+    fn value(
+        &self,
+        query: &Query,
+        values: &Values<'_>,
+        deadline: Instant,
+    ) -> Result<Option<Zeroizing<String>>, Error>;
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
+}
+
+/// Who has a user name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This user alone.
+    One(Box<User>),
+    /// Nobody.
+    Nobody,
+    /// More than one, where the lookup ignores case.
+    Several,
+}
+
+impl Found {
+    /// The user, if it is one alone.
+    pub fn one(self) -> Option<User> {
+        match self {
+            Self::One(user) => Some(*user),
+            Self::Nobody | Self::Several => None,
+        }
+    }
 }
 
 /// How long one request may still wait for databases, all its questions together.
@@ -234,15 +278,17 @@ impl Database {
     }
 }
 
-/// How the connections of a kind are asked for a user.
+/// How the connections of a kind are asked.
 trait Fetch: Connector {
+    const DIALECT: &Dialect;
+
+    /// All rows of the answer.
     fn fetch(
         &self,
         connection: &mut Self::Connection,
-        model: &UserModel,
-        username: &str,
+        question: &Question<'_>,
         deadline: Instant,
-    ) -> Result<Option<User>, Failure>;
+    ) -> Result<Vec<Row>, Failure>;
 }
 
 /// The store of every kind: its connections in a pool, behind the gate.
@@ -266,16 +312,11 @@ impl<C: Fetch> Pooled<C> {
     }
 }
 
-impl<C: Fetch> Store for Pooled<C> {
-    fn get_by_natural_key(
-        &self,
-        model: &UserModel,
-        username: &str,
-        deadline: Instant,
-    ) -> Result<Option<User>, Error> {
-        // No database has such a name, and not every one takes the question.
-        if username.contains('\0') {
-            return Ok(None);
+impl<C: Fetch> Pooled<C> {
+    fn ask(&self, question: &Question<'_>, deadline: Instant) -> Result<Vec<Row>, Error> {
+        // No database has such a value, and not every one takes the question.
+        if question.values.iter().any(|value| value.contains('\0')) {
+            return Ok(Vec::new());
         }
         let deadline = deadline.min(Instant::now() + self.timeout);
         let database = self.label.clone();
@@ -287,7 +328,7 @@ impl<C: Fetch> Store for Pooled<C> {
             }
         };
         let answer = self.pool.run(deadline, |connector, connection, deadline| {
-            connector.fetch(connection, model, username, deadline)
+            connector.fetch(connection, question, deadline)
         });
         if !matches!(answer, Err(Failure::TimedOut(_))) {
             permit.progressed();
@@ -298,6 +339,43 @@ impl<C: Fetch> Store for Pooled<C> {
                 Error::Unavailable { database, reason }
             }
         })
+    }
+
+    fn wrong(&self, reason: String) -> Error {
+        Error::Query { database: self.label.clone(), reason }
+    }
+}
+
+impl<C: Fetch> Store for Pooled<C> {
+    fn get_by_natural_key(
+        &self,
+        model: &UserModel,
+        wants: Wants,
+        username: &str,
+        deadline: Instant,
+    ) -> Result<Found, Error> {
+        let rows = self.ask(&C::DIALECT.user(model, wants, username), deadline)?;
+        row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
+    }
+
+    fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {
+        let rows = self.ask(&C::DIALECT.exists(query, values), deadline)?;
+        Ok(matches!(&rows[..], [row] if matches!(&row[..], [Some(found)] if found == "1")))
+    }
+
+    fn value(
+        &self,
+        query: &Query,
+        values: &Values<'_>,
+        deadline: Instant,
+    ) -> Result<Option<Zeroizing<String>>, Error> {
+        let rows = self.ask(&C::DIALECT.value(query, values), deadline)?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next())
+            .flatten()
+            .map(Zeroizing::new))
     }
 
     fn timeout(&self) -> Duration {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::query::Query;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -33,7 +34,8 @@ impl User {
     /// `has_perm` of Django 6.1's `contrib/auth/models.py` with `ModelBackend`: an active superuser
     /// has every permission, even one that does not exist; nobody inactive has any; names are exact.
     pub fn has_perm(&self, permission: &str) -> bool {
-        self.is_active && (self.is_superuser || self.permissions.iter().any(|has| has == permission))
+        self.is_active
+            && (self.is_superuser || self.permissions.iter().any(|has| has == permission))
     }
 }
 
@@ -100,6 +102,8 @@ pub struct UserModel {
     pub child: Option<(String, String)>,
     /// Whether a user name may differ in case (`lookup=iexact`).
     pub ignores_case: bool,
+    /// A query of the administrator's in place of the table: its columns are those named above.
+    pub query: Option<Query>,
     /// How users are joined to groups; `None` where the model has no groups.
     pub groups: Option<Groups>,
     /// How users are joined to permissions; `None` where the model has none of its own.
@@ -186,6 +190,7 @@ impl UserModel {
             is_staff: Some("is_staff".into()),
             is_superuser: Some("is_superuser".into()),
             child: None,
+            query: None,
             ignores_case: false,
             groups: Some(Groups {
                 through: format!("{table}_groups"),
@@ -265,8 +270,10 @@ impl UserModel {
                 let (table, column) = value
                     .rsplit_once('.')
                     .filter(|(table, column)| !table.is_empty() && !column.is_empty())
-                    .ok_or("child= needs TABLE.COLUMN: the child's table and its column that \
-                            points at the parent")?;
+                    .ok_or(
+                        "child= needs TABLE.COLUMN: the child's table and its column that \
+                            points at the parent",
+                    )?;
                 self.child = Some((table.to_owned(), column.to_owned()));
             }
             "lookup" => {
@@ -375,11 +382,8 @@ mod tests {
 
     #[test]
     fn has_perm_is_djangos() {
-        let mut user = User {
-            is_active: true,
-            permissions: vec!["docs.view_page".into()],
-            ..User::default()
-        };
+        let mut user =
+            User { is_active: true, permissions: vec!["docs.view_page".into()], ..User::default() };
         assert!(user.has_perm("docs.view_page"));
         for other in ["docs.View_page", "docs.view", "view_page", "docs.*", ""] {
             assert!(!user.has_perm(other), "{other}");

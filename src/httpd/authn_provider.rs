@@ -1,5 +1,6 @@
 //! `AuthBasicProvider django`, and `AuthFormProvider django`, which httpd asks in the same way.
 
+use super::child::KnownSite;
 use super::memo::Memo;
 use super::pool::Pool;
 use super::request::Request;
@@ -8,6 +9,7 @@ use crate::authn::{self, Decision, Reason};
 use crate::config::Unavailable;
 use crate::error::Error;
 use std::ffi::{c_char, c_int};
+use std::sync::Arc;
 
 /// A table that httpd only reads.
 struct Provider(ffi::authn_provider);
@@ -45,16 +47,16 @@ extern "C" fn check_password(
     let (request, user, password) = unsafe { (Request::new(raw), bytes(user), bytes(password)) };
     guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
         match decide(&request, request.top().memo(), user, password) {
-            Ok(Decision::Granted(user)) => {
-                request.memo().grant(&user);
+            Ok((site, Decision::Granted(user))) => {
+                request.memo().grant(&site, &user);
                 request.set_user(&user.username);
                 ffi::authn_status_AUTH_GRANTED
             }
-            Ok(Decision::Denied(reason)) => {
+            Ok((_, Decision::Denied(reason))) => {
                 tell(&request, user, &reason);
                 ffi::authn_status_AUTH_DENIED
             }
-            Ok(Decision::UserNotFound(reason)) => {
+            Ok((_, Decision::UserNotFound(reason))) => {
                 tell(&request, user, &reason);
                 ffi::authn_status_AUTH_USER_NOT_FOUND
             }
@@ -83,12 +85,12 @@ fn decide(
     memo: &Memo,
     user: &[u8],
     password: &[u8],
-) -> Result<Decision, Error> {
+) -> Result<(Arc<KnownSite>, Decision), Error> {
     let config = request.config().ok_or(Error::NoDatabase)?;
     let site = child::site(config).ok_or(Error::NoDatabase)?;
     let hashers = child::hashers(config);
     if let Some(decision) = memo.verified(&site, hashers, user, password) {
-        return Ok(decision);
+        return Ok((site, decision));
     }
     let (username, text) = authn::decode(user, password);
     #[cfg(feature = "test-panic")]
@@ -96,13 +98,14 @@ fn decide(
     if username == "panic" {
         panic!("the test asked for it");
     }
-    let decision = authn::check_password(&site.site, hashers, &username, &text, &memo.patience)?;
+    let decision =
+        authn::check_password(&site.site, hashers, config.wants, &username, &text, &memo.patience)?;
     if matches!(decision, Decision::Granted(_)) && log::wants(request, log::Level::Debug) {
         let text = format!("user {username}: password verified for \"{}\"", request.uri());
         log::request(request, log::Level::Debug, &text);
     }
     memo.verify(&site, hashers, user, password, &decision);
-    Ok(decision)
+    Ok((site, decision))
 }
 
 /// mod_auth_basic logs each refusal itself; ours is the reason, and what the administrator has to
@@ -113,8 +116,8 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
         format!("user {user}: authentication failure for \"{uri}\": {reason}")
     };
     match reason {
-        Reason::Refused(refusal) => {
-            let key = format!("{}: {refusal}", String::from_utf8_lossy(user));
+        Reason::Refused(_) | Reason::Ambiguous => {
+            let key = format!("{}: {reason}", String::from_utf8_lossy(user));
             log::request_limited(request, log::Level::Warning, &key, text);
         }
         _ if log::wants(request, log::Level::Debug) => {

@@ -2,13 +2,14 @@
 //! `AUTHZ_DENIED_NO_USER` before anything else, and an error is never «no».
 
 use super::authn_provider::fail;
+use super::child::KnownSite;
 use super::pool::Pool;
 use super::request::Request;
 use super::require_line::{Command, Line};
 use super::{child, ffi, guard, log};
-use crate::authz::{self, Group, Rule};
+use crate::authz::{self, Group, Permission, Rule, Staff, Superuser};
 use crate::error::Error;
-use crate::user::User;
+use crate::user::{User, Wants};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ impl<R: Rule> Of<R> {
 /// Registers every rule.
 pub(super) fn register(pool: Pool<'_>) {
     register_as(pool, Group::NAME, &Of::<Group>::PROVIDER.0);
+    register_as(pool, Staff::NAME, &Of::<Staff>::PROVIDER.0);
+    register_as(pool, Superuser::NAME, &Of::<Superuser>::PROVIDER.0);
+    register_as(pool, Permission::NAME, &Of::<Permission>::PROVIDER.0);
 }
 
 /// Registers a provider under a name that nobody has: counted, so that httpd need not ask again for
@@ -121,23 +125,32 @@ pub(super) fn judge<R: Rule>(
 ) -> Result<bool, Error> {
     let words = line.words(request)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Ok(user(request, name)?.is_some_and(|user| R::met(&user, &words)))
+    Ok(user(request, name, R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
 }
 
 /// The user whom we let in, as his own site knew him; else, where another module vouches for the
-/// name, the active user of that name in the section's own site.
-fn user(request: &Request<'_>, name: &[u8]) -> Result<Option<Arc<User>>, Error> {
-    if let Some(user) = request.memo().granted(name) {
-        return Ok(Some(user));
-    }
-    let site = request.config().and_then(child::site).ok_or(Error::NoDatabase)?;
+/// name, the active user of that name in the section's own site. What `wants` asks for and did not
+/// come with the row, as where an alias asks, is looked up.
+pub(super) fn user(
+    request: &Request<'_>,
+    name: &[u8],
+    wants: Wants,
+) -> Result<Option<(Arc<KnownSite>, Arc<User>)>, Error> {
+    let granted = request.memo().granted(name);
+    let site = match &granted {
+        Some((_, user)) if user.known.cover(wants) => return Ok(granted),
+        Some((site, _)) => Arc::clone(site),
+        None => request.config().and_then(child::site).ok_or(Error::NoDatabase)?,
+    };
     let memo = request.top().memo();
-    if let Some(user) = memo.looked_up(&site, name) {
-        return Ok(user);
+    if let Some(user) = memo.looked_up(&site, name, wants) {
+        return Ok(user.map(|user| (site, user)));
     }
+    let wants = wants.or(request.config().map(|config| config.wants).unwrap_or_default());
     let (username, _) = crate::authn::decode(name, b"");
     let known = &site.site;
-    let user = authz::groups_for_user(&*known.store, &known.model, &username, &memo.patience)?;
-    memo.look_up(&site, name, &user);
-    Ok(user)
+    let user =
+        authz::groups_for_user(&*known.store, &known.model, wants, &username, &memo.patience)?;
+    memo.look_up(&site, name, wants, &user);
+    Ok(user.map(|user| (site, user)))
 }

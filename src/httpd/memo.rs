@@ -5,7 +5,7 @@ use super::child::KnownSite;
 use crate::authn::Decision;
 use crate::hashers::Hashers;
 use crate::store::Patience;
-use crate::user::User;
+use crate::user::{User, Wants};
 use std::cell::RefCell;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Kept in `r->request_config`.
 #[derive(Default)]
 pub(super) struct Memo {
-    granted: RefCell<Option<Arc<User>>>,
+    granted: RefCell<Option<(Arc<KnownSite>, Arc<User>)>>,
     verified: RefCell<Vec<Verified>>,
     looked_up: RefCell<Vec<LookedUp>>,
     /// What the request may still wait for databases.
@@ -31,19 +31,20 @@ struct Verified {
 struct LookedUp {
     site: Arc<KnownSite>,
     username: Vec<u8>,
+    wants: Wants,
     user: Option<Arc<User>>,
 }
 
 impl Memo {
-    /// The user whom we let in, as long as the request is still that user's.
-    pub(super) fn granted(&self, name: &[u8]) -> Option<Arc<User>> {
-        self.granted.borrow().clone().filter(|user| user.username.as_bytes() == name)
+    /// The user whom we let in and his site, as long as the request is still that user's.
+    pub(super) fn granted(&self, name: &[u8]) -> Option<(Arc<KnownSite>, Arc<User>)> {
+        self.granted.borrow().clone().filter(|(_, user)| user.username.as_bytes() == name)
     }
 
     /// Keeps the user of this very request: one that another request of the chain was granted may
     /// be a namesake at another site.
-    pub(super) fn grant(&self, user: &Arc<User>) {
-        self.granted.replace(Some(Arc::clone(user)));
+    pub(super) fn grant(&self, site: &Arc<KnownSite>, user: &Arc<User>) {
+        self.granted.replace(Some((Arc::clone(site), Arc::clone(user))));
     }
 
     /// What these credentials were found to be at this site.
@@ -82,24 +83,32 @@ impl Memo {
         });
     }
 
-    /// The user of this name, for whom another module vouched; `Some(None)`: there is none.
+    /// The active user of this name, with what is wanted; `Some(None)`: there is none.
     pub(super) fn looked_up(
         &self,
         site: &Arc<KnownSite>,
         name: &[u8],
+        wants: Wants,
     ) -> Option<Option<Arc<User>>> {
         let looked_up = self.looked_up.borrow();
-        let known = looked_up
-            .iter()
-            .find(|known| Arc::ptr_eq(&known.site, site) && known.username == name)?;
+        let known = looked_up.iter().find(|known| {
+            Arc::ptr_eq(&known.site, site) && known.username == name && known.wants.cover(wants)
+        })?;
         Some(known.user.clone())
     }
 
     /// Keeps the user of this name.
-    pub(super) fn look_up(&self, site: &Arc<KnownSite>, name: &[u8], user: &Option<Arc<User>>) {
+    pub(super) fn look_up(
+        &self,
+        site: &Arc<KnownSite>,
+        name: &[u8],
+        wants: Wants,
+        user: &Option<Arc<User>>,
+    ) {
         self.looked_up.borrow_mut().push(LookedUp {
             site: Arc::clone(site),
             username: name.to_vec(),
+            wants,
             user: user.clone(),
         });
     }

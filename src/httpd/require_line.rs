@@ -3,9 +3,11 @@
 
 use super::pool::Pool;
 use super::request::Request;
-use super::{bytes, ffi};
+use super::{bytes, ffi, module};
 use crate::authz::Rule;
+use crate::config::Config;
 use crate::error::Error;
+use crate::user::Wants;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
@@ -22,6 +24,24 @@ impl<'a> Command<'a> {
         // SAFETY: the caller's promise; the pool is that of the configuration, or of the request
         // where the line stands in .htaccess.
         unsafe { Self { raw: &*raw, pool: Pool::new((*raw).pool) } }
+    }
+
+    /// Notes in the section's configuration what the line will ask of a user's row.
+    pub(super) fn wants(&self, wants: Wants) {
+        // SAFETY: `new`; our value in the section's vector is NULL, where the section has none of
+        // our directives, or what `create_dir_config` made for it, and nobody else has it now.
+        unsafe {
+            let vector = self.raw.context;
+            if vector.is_null() {
+                return;
+            }
+            let mut config = ffi::ap_get_module_config(vector, module()).cast::<Config>();
+            if config.is_null() {
+                config = self.pool.allocate(Config::default());
+                ffi::ap_set_module_config(vector, module(), config.cast());
+            }
+            (*config).wants = (*config).wants.or(wants);
+        }
     }
 
     /// Ends `parse_require_line` (`mod_auth.h`): `parsed` is kept for `check_authorization`.
@@ -50,7 +70,7 @@ impl<'a> Command<'a> {
                 ffi::AP_EXPR_FLAG_STRING_RESULT,
                 &mut error,
                 None,
-                (*super::module()).module_index,
+                (*module()).module_index,
             )
         };
         if error.is_null() && !parsed.is_null() {
@@ -93,6 +113,7 @@ impl Line {
             })
             .collect();
         R::check(&literals)?;
+        command.wants(R::WANTS);
         Ok(Self { words })
     }
 

@@ -10,10 +10,10 @@ mod url;
 
 use super::failure::{Failure, seconds};
 use super::pool::Limits;
-use super::sql::{Dialect, is_true, several_rows};
+use super::question::{OTHER_ANSWER, Question, Row};
+use super::sql::Dialect;
 use super::tls::Tls;
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
-use crate::user::{User, UserModel};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
-use tokio_postgres::{Client, Config, Row, Statement};
+use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::{Place, Url};
 use zeroize::Zeroizing;
@@ -29,9 +29,15 @@ use zeroize::Zeroizing;
 const DIALECT: Dialect = Dialect {
     quote: '"',
     text: "text",
-    parameter: "$1",
-    groups: |name, from| format!("ARRAY(SELECT {name} {from})"),
-    no_groups: "CAST('{}' AS text[])",
+    placeholder: |n| format!("${n}"),
+    numbered: true,
+    list: |item, from| format!("CAST(array_to_json(ARRAY(SELECT {item} {from})) AS text)"),
+    concat: |parts| parts.join(" || "),
+    ignoring_case: |column, value| {
+        format!("UPPER(CAST({column} AS text)) = UPPER(CAST({value} AS text))")
+    },
+    by_pattern: false,
+    marked: true,
 };
 
 /// Reads a directive's URL and words.
@@ -131,41 +137,41 @@ impl Drop for Connection {
 }
 
 impl Fetch for Connections {
+    const DIALECT: &Dialect = &DIALECT;
+
     fn fetch(
         &self,
         connection: &mut Connection,
-        model: &UserModel,
-        username: &str,
+        question: &Question<'_>,
         deadline: Instant,
-    ) -> Result<Option<User>, Failure> {
+    ) -> Result<Vec<Row>, Failure> {
         let Connection { client, prepared, runtime } = connection;
         let Some(runtime) = runtime else { return Err(Failure::Broken("closed".into())) };
-        let (sql, marker) = DIALECT.select_marked(model);
+        let values: Vec<Unknown<'_>> = question.values.iter().map(|value| Unknown(value)).collect();
         let unnamed = self.unnamed.load(Ordering::Relaxed);
         let work = async {
             if !unnamed {
-                match query_prepared(client, prepared, &sql, username).await {
-                    Ok(rows) if rows.iter().all(|row| is_marked(row, &marker)) => return Ok(rows),
+                match query_prepared(client, prepared, &question.sql, &values).await {
+                    Ok(rows) if rows.iter().all(|row| is_marked(row, question)) => return Ok(rows),
                     Err(error) if !error::lost_statement(&error) => return Err(error),
                     _ => self.no_more_names(),
                 }
             }
-            client.query_typed(&sql, &[(&Unknown(username), Type::UNKNOWN)]).await
+            let typed: Vec<(&(dyn ToSql + Sync), Type)> =
+                values.iter().map(|value| (value as _, Type::UNKNOWN)).collect();
+            client.query_typed(&question.sql, &typed).await
         };
         let timeout = seconds(self.settings.limits.timeout);
         let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
             Ok(Ok(rows)) => rows,
-            Ok(Err(error)) if error::no_such_value(&error) => return Ok(None),
-            Ok(Err(error)) => return Err(error::querying(&error, model, &timeout)),
+            Ok(Err(error)) if error::no_such_value(&error) => return Ok(Vec::new()),
+            Ok(Err(error)) => return Err(error::querying(&error, &timeout)),
             Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };
-        match &rows[..] {
-            [row] if is_marked(row, &marker) => user(row).map_err(|error| {
-                Failure::Query(format!("the row of the user is no text: {error}"))
-            }),
-            [_, _, ..] => Err(Failure::Query(several_rows(model))),
-            _ => Err(Failure::Query("the answer is not to what was asked".into())),
+        if rows.is_empty() || !rows.iter().all(|row| is_marked(row, question)) {
+            return Err(Failure::Query(OTHER_ANSWER.into()));
         }
+        rows.iter().map(texts).collect()
     }
 }
 
@@ -184,8 +190,8 @@ async fn query_prepared(
     client: &Client,
     prepared: &mut HashMap<String, Statement>,
     sql: &str,
-    username: &str,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
+    values: &[Unknown<'_>],
+) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
     let statement = match prepared.get(sql) {
         Some(statement) => statement.clone(),
         None => {
@@ -194,28 +200,24 @@ async fn query_prepared(
             statement
         }
     };
-    client.query(&statement, &[&Unknown(username)]).await
+    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+    client.query(&statement, &values).await
 }
 
 /// Statements have names that another child may have given to another SELECT.
-fn is_marked(row: &Row, marker: &str) -> bool {
-    row.try_get::<_, Option<&str>>(0).is_ok_and(|found| found == Some(marker))
+fn is_marked(row: &tokio_postgres::Row, question: &Question<'_>) -> bool {
+    row.try_get::<_, Option<&str>>(0).is_ok_and(|found| found == question.marker.as_deref())
 }
 
-fn user(row: &Row) -> Result<Option<User>, tokio_postgres::Error> {
-    let text = |column| row.try_get::<_, Option<&str>>(column);
-    let Some(id) = text(1)? else { return Ok(None) };
-    let groups: Vec<Option<String>> = row.try_get(5)?;
-    Ok(Some(User {
-        id: id.to_owned(),
-        username: text(2)?.unwrap_or_default().to_owned(),
-        password: Zeroizing::new(text(3)?.unwrap_or_default().to_owned()),
-        is_active: is_true(text(4)?),
-        groups: groups.into_iter().flatten().collect(),
-    }))
+/// The columns behind the marker.
+fn texts(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    (1..row.len())
+        .map(|column| row.try_get(column))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::Query(format!("a column of the answer is no text: {error}")))
 }
 
-/// The user name as a literal: the server makes of it what the column is, be it citext or integer.
+/// A value as a literal: the server makes of it what the column is, be it citext or integer.
 #[derive(Debug)]
 struct Unknown<'a>(&'a str);
 

@@ -1,8 +1,11 @@
-//! The one SELECT, from `UserModel`, in a database's dialect.
+//! The SELECTs, from `UserModel` and from the queries of the administrator, in a database's dialect.
 
 #![forbid(unsafe_code)]
 
-use crate::user::UserModel;
+use super::question::Question;
+use crate::query::{Piece, Query, Values};
+use crate::user::{Groups, Through, UserModel, Wants};
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Where databases differ.
@@ -11,68 +14,230 @@ pub(crate) struct Dialect {
     pub(crate) quote: char,
     /// The type that every column is asked for as.
     pub(crate) text: &'static str,
-    /// The placeholder of the user name.
-    pub(crate) parameter: &'static str,
-    /// What encloses the subselect of the group names.
-    pub(crate) groups: fn(name: &str, from: &str) -> String,
-    /// The groups of a model that has none.
-    pub(crate) no_groups: &'static str,
+    /// The placeholder of the nth value, counted from 1.
+    pub(crate) placeholder: fn(usize) -> String,
+    /// Whether a placeholder can stand for the same value twice.
+    pub(crate) numbered: bool,
+    /// A subselect as a list in JSON; NULL or `[]` if there is nothing.
+    pub(crate) list: fn(item: &str, from: &str) -> String,
+    /// Text behind text.
+    pub(crate) concat: fn(&[&str]) -> String,
+    /// Django's `iexact`: a column and the placeholder of a user name.
+    pub(crate) ignoring_case: fn(column: &str, placeholder: &str) -> String,
+    /// Whether `ignoring_case` takes a pattern, in which `%`, `_` and `\` must be escaped.
+    pub(crate) by_pattern: bool,
+    /// Whether answers could be those of another question, and must prove themselves.
+    pub(crate) marked: bool,
 }
 
 impl Dialect {
-    /// Columns: id, username, password, `is_active`, groups. Two rows at most, since two are one
-    /// too many.
-    pub(crate) fn select(&self, model: &UserModel) -> String {
-        format!(
-            "SELECT {} FROM {} u WHERE u.{} = {} LIMIT 2",
-            self.columns(model),
-            self.quoted(&model.table),
-            self.quoted(&model.username),
-            self.parameter,
-        )
+    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions. Two
+    /// rows at most, since two are one too many; where answers are marked, a row of NULLs if there
+    /// is no such user.
+    pub(crate) fn user<'a>(
+        &self,
+        model: &UserModel,
+        wants: Wants,
+        username: &'a str,
+    ) -> Question<'a> {
+        let mut values = Vec::new();
+        let (source, condition) = match &model.query {
+            Some(query) => {
+                let found = Values { username, ..Values::default() };
+                let sql = self.query(query, &found, &mut values);
+                (format!("({sql}) u"), None)
+            }
+            None => {
+                let column = self.column(model, &model.username);
+                let placeholder = (self.placeholder)(1);
+                let (condition, value) = match (model.ignores_case, self.by_pattern) {
+                    (false, _) => (format!("{column} = {placeholder}"), username.into()),
+                    (true, true) => {
+                        ((self.ignoring_case)(&column, &placeholder), pattern(username))
+                    }
+                    (true, false) => ((self.ignoring_case)(&column, &placeholder), username.into()),
+                };
+                values.push(value);
+                (self.source(model), Some(condition))
+            }
+        };
+        let columns = self.columns(model, wants);
+        if !self.marked {
+            let condition = condition.map(|c| format!(" WHERE {c}")).unwrap_or_default();
+            let sql = format!("SELECT {columns} FROM {source}{condition} LIMIT 2");
+            return Question { sql, values, marker: None };
+        }
+        let condition = condition.unwrap_or_else(|| "1 = 1".into());
+        let rest =
+            format!("{columns} FROM (SELECT 1) one LEFT JOIN {source} ON {condition} LIMIT 2");
+        mark(rest, values)
     }
 
-    /// The same behind a column that tells this SELECT from any other, which is returned too, and
-    /// with a row of NULLs when there is no such user: so that an answer proves what was asked.
-    pub(crate) fn select_marked(&self, model: &UserModel) -> (String, String) {
-        let rest = format!(
-            "{} FROM (SELECT 1) one LEFT JOIN {} u ON u.{} = {} LIMIT 2",
-            self.columns(model),
-            self.quoted(&model.table),
-            self.quoted(&model.username),
-            self.parameter,
-        );
-        let mut hasher = DefaultHasher::new();
-        rest.hash(&mut hasher);
-        let marker = format!("{:016x}", hasher.finish());
-        (format!("SELECT '{marker}', {rest}"), marker)
+    /// One row, of one column: `1` if the query of the administrator has a row.
+    pub(crate) fn exists<'a>(&self, query: &Query, found: &Values<'a>) -> Question<'a> {
+        let mut values = Vec::new();
+        let sql = self.query(query, found, &mut values);
+        self.single(format!("CASE WHEN EXISTS ({sql}) THEN '1' END"), values)
+    }
+
+    /// One row, of one column: the first of the query of the administrator.
+    pub(crate) fn value<'a>(&self, query: &Query, found: &Values<'a>) -> Question<'a> {
+        let mut values = Vec::new();
+        let sql = self.query(query, found, &mut values);
+        self.single(format!("CAST(({sql}) AS {})", self.text), values)
+    }
+
+    fn single<'a>(&self, column: String, values: Vec<Cow<'a, str>>) -> Question<'a> {
+        if self.marked {
+            mark(column, values)
+        } else {
+            Question { sql: format!("SELECT {column}"), values, marker: None }
+        }
+    }
+
+    /// The query with placeholders for its parameters.
+    fn query<'a>(
+        &self,
+        query: &Query,
+        found: &Values<'a>,
+        values: &mut Vec<Cow<'a, str>>,
+    ) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        let mut sql = String::new();
+        for piece in query.pieces() {
+            match piece {
+                Piece::Text(text) => sql.push_str(text),
+                Piece::Parameter(name) => {
+                    let known = names.iter().position(|known| *known == name);
+                    let index = match known.filter(|_| self.numbered) {
+                        Some(index) => index,
+                        None => {
+                            names.push(name);
+                            values.push(found.get(name).into());
+                            values.len() - 1
+                        }
+                    };
+                    sql.push_str(&(self.placeholder)(index + 1));
+                }
+            }
+        }
+        sql
+    }
+
+    fn source(&self, model: &UserModel) -> String {
+        let users = format!("{} u", self.table(model, &model.table));
+        match &model.child {
+            None => users,
+            Some((table, column)) => format!(
+                "({users} JOIN {} c ON c.{} = u.{})",
+                self.table(model, table),
+                self.quoted(column),
+                self.quoted(&model.id),
+            ),
+        }
     }
 
     /// Every column is qualified, because SQLite takes an unknown name in quotes for a text, and a
     /// mistyped `is_active=` would let everybody in.
-    fn columns(&self, model: &UserModel) -> String {
-        let quoted = |name: &str| self.quoted(name);
-        let text = |column: &str| format!("CAST(u.{} AS {})", self.quoted(column), self.text);
-        let is_active = model.is_active.as_deref().map_or_else(|| "'1'".into(), text);
-        let groups = model.groups.as_ref().map_or_else(
-            || self.no_groups.to_owned(),
-            |groups| {
-                let name = format!("CAST(g.{} AS {})", quoted(&groups.name), self.text);
-                let from = format!(
-                    "FROM {} m JOIN {} g ON g.{} = m.{} WHERE m.{} = u.{}",
-                    quoted(&groups.through),
-                    quoted(&groups.table),
-                    quoted(&groups.id),
-                    quoted(&groups.group_id),
-                    quoted(&groups.user_id),
-                    quoted(&model.id),
-                );
-                (self.groups)(&name, &from)
-            },
+    fn columns(&self, model: &UserModel, wants: Wants) -> String {
+        let text =
+            |column: &String| format!("CAST({} AS {})", self.column(model, column), self.text);
+        let flag = |column: &Option<String>| match column.as_ref().filter(|_| wants.flags) {
+            Some(column) => text(column),
+            None => "NULL".into(),
+        };
+        let columns = [
+            text(&model.id),
+            text(&model.username),
+            text(&model.password),
+            model.is_active.as_ref().map_or_else(|| "'1'".into(), text),
+            model.groups.as_ref().map_or_else(|| "NULL".into(), |g| self.groups(model, g)),
+            flag(&model.is_staff),
+            flag(&model.is_superuser),
+            if wants.permissions { self.permissions(model) } else { "NULL".into() },
+        ];
+        columns.join(", ")
+    }
+
+    fn groups(&self, model: &UserModel, groups: &Groups) -> String {
+        let name = format!("CAST(g.{} AS {})", self.quoted(&groups.name), self.text);
+        let from = format!(
+            "FROM {} m JOIN {} g ON g.{} = m.{} WHERE m.{} = u.{}",
+            self.table(model, &groups.through),
+            self.table(model, &groups.table),
+            self.quoted(&groups.id),
+            self.quoted(&groups.group_id),
+            self.quoted(&groups.user_id),
+            self.quoted(&model.id),
         );
-        let [id, username, password] =
-            [&model.id, &model.username, &model.password].map(|c| text(c));
-        format!("{id}, {username}, {password}, {is_active}, {groups}")
+        (self.list)(&name, &from)
+    }
+
+    /// The union of the user's own permissions and those of the user's groups.
+    fn permissions(&self, model: &UserModel) -> String {
+        let own = |through: &Through| {
+            format!(
+                "SELECT o.{} FROM {} o WHERE o.{} = u.{}",
+                self.quoted(&through.permission_id),
+                self.table(model, &through.table),
+                self.quoted(&through.owner_id),
+                self.quoted(&model.id),
+            )
+        };
+        let by_group = |groups: &Groups| {
+            let through = &model.group_permissions;
+            format!(
+                "SELECT t.{} FROM {} t JOIN {} m ON m.{} = t.{} WHERE m.{} = u.{}",
+                self.quoted(&through.permission_id),
+                self.table(model, &through.table),
+                self.table(model, &groups.through),
+                self.quoted(&groups.group_id),
+                self.quoted(&through.owner_id),
+                self.quoted(&groups.user_id),
+                self.quoted(&model.id),
+            )
+        };
+        let permission = &model.permission;
+        let id = format!("p.{}", self.quoted(&permission.id));
+        let ways: Vec<String> =
+            [model.permissions.as_ref().map(own), model.groups.as_ref().map(by_group)]
+                .into_iter()
+                .flatten()
+                .map(|select| format!("{id} IN ({select})"))
+                .collect();
+        if ways.is_empty() {
+            return "NULL".into();
+        }
+        let text = |column: String| format!("CAST({column} AS {})", self.text);
+        let app_label = text(format!("k.{}", self.quoted(&permission.app_label)));
+        let codename = text(format!("p.{}", self.quoted(&permission.codename)));
+        let from = format!(
+            "FROM {} p JOIN {} k ON k.{} = p.{} WHERE {}",
+            self.table(model, &permission.table),
+            self.table(model, &permission.content_types),
+            self.quoted(&permission.content_types_id),
+            self.quoted(&permission.content_type_id),
+            ways.join(" OR "),
+        );
+        (self.list)(&(self.concat)(&[&app_label, "'.'", &codename]), &from)
+    }
+
+    /// A column of the user, or of the child where its name begins with the child's table.
+    fn column(&self, model: &UserModel, name: &str) -> String {
+        let of_child = model.child.as_ref().and_then(|(table, _)| {
+            name.strip_prefix(table.as_str()).and_then(|rest| rest.strip_prefix('.'))
+        });
+        match of_child {
+            Some(name) => format!("c.{}", self.quoted(name)),
+            None => format!("u.{}", self.quoted(name)),
+        }
+    }
+
+    fn table(&self, model: &UserModel, name: &str) -> String {
+        match &model.schema {
+            Some(schema) => format!("{}.{}", self.quoted(schema), self.quoted(name)),
+            None => self.quoted(name),
+        }
     }
 
     fn quoted(&self, name: &str) -> String {
@@ -81,20 +246,20 @@ impl Dialect {
     }
 }
 
-/// What a boolean column says, as text: `true`, or a number other than 0.
-pub(crate) fn is_true(value: Option<&str>) -> bool {
-    let value = value.unwrap_or_default().trim();
-    value.eq_ignore_ascii_case("true")
-        || value.eq_ignore_ascii_case("t")
-        || value.parse::<i64>().is_ok_and(|number| number != 0)
+/// Puts a column in front that tells this SELECT from any other.
+fn mark(rest: String, values: Vec<Cow<'_, str>>) -> Question<'_> {
+    let mut hasher = DefaultHasher::new();
+    rest.hash(&mut hasher);
+    let marker = format!("{:016x}", hasher.finish());
+    Question { sql: format!("SELECT '{marker}', {rest}"), values, marker: Some(marker) }
 }
 
-/// The answer to a user name that more than one row has.
-pub(crate) fn several_rows(model: &UserModel) -> String {
-    format!(
-        "more than one row of \"{}\" has this user name: give its column \"{}\" a UNIQUE constraint",
-        model.table, model.username
-    )
+/// A user name as a pattern of LIKE that stands for itself alone.
+fn pattern(username: &str) -> Cow<'_, str> {
+    if !username.contains(['\\', '%', '_']) {
+        return username.into();
+    }
+    username.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").into()
 }
 
 /// `text` of a library or a server, as one line of a log.
@@ -113,41 +278,73 @@ mod tests {
     const ANY: Dialect = Dialect {
         quote: '"',
         text: "text",
-        parameter: "$1",
-        groups: |name, from| format!("ARRAY(SELECT {name} {from})"),
-        no_groups: "NULL",
+        placeholder: |n| format!("${n}"),
+        numbered: true,
+        list: |item, from| format!("LIST({item} {from})"),
+        concat: |parts| parts.join(" || "),
+        ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
+        by_pattern: true,
+        marked: false,
     };
+
+    fn sql(words: &[&str], wants: Wants) -> String {
+        ANY.user(&UserModel::parse(words).unwrap(), wants, "a").sql
+    }
 
     #[test]
     fn names_cannot_leave_their_quotes() {
-        let model =
-            UserModel::parse(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"])
-                .unwrap();
-        let sql = ANY.select(&model);
+        let sql =
+            sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], Wants::default());
         assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --" u WHERE u."E Mail" = $1"#), "{sql}");
         assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --_groups" m"#), "{sql}");
     }
 
     #[test]
-    fn what_the_model_lacks_is_not_asked_for() {
-        let model =
-            UserModel::parse(&["auth.User", "is_active=none", "groups_table=none"]).unwrap();
+    fn what_is_not_wanted_or_not_there_is_not_asked_for() {
+        let words = &["auth.User", "is_active=none", "groups_table=none"];
         assert_eq!(
-            ANY.select(&model),
+            sql(words, Wants::default()),
             "SELECT CAST(u.\"id\" AS text), CAST(u.\"username\" AS text), \
-             CAST(u.\"password\" AS text), '1', NULL FROM \"auth_user\" u \
+             CAST(u.\"password\" AS text), '1', NULL, NULL, NULL, NULL FROM \"auth_user\" u \
              WHERE u.\"username\" = $1 LIMIT 2"
+        );
+        let none = &["auth.User", "is_staff=none", "groups_table=none", "permissions_table=none"];
+        let sql = sql(none, Wants { flags: true, permissions: true });
+        assert!(sql.contains("NULL, NULL, CAST(u.\"is_superuser\" AS text), NULL FROM"), "{sql}");
+    }
+
+    #[test]
+    fn a_child_must_be_there_and_may_have_columns() {
+        let sql = sql(
+            &["hr.Person", "child=hr_employee.person_ptr_id", "username=hr_employee.badge"],
+            Wants::default(),
+        );
+        assert!(
+            sql.contains(
+                r#"FROM ("hr_person" u JOIN "hr_employee" c ON c."person_ptr_id" = u."id") WHERE c."badge" = $1"#
+            ),
+            "{sql}"
         );
     }
 
     #[test]
-    fn truth() {
-        for yes in ["true", "t", "TRUE", "1", "-1", "42"] {
-            assert!(is_true(Some(yes)), "{yes}");
-        }
-        for no in ["false", "f", "0", "", "maybe", "1x", "is_active"] {
-            assert!(!is_true(Some(no)), "{no}");
-        }
-        assert!(!is_true(None));
+    fn a_pattern_stands_for_itself() {
+        let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
+        let question = ANY.user(&model, Wants::default(), "100%_\\");
+        assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
+        assert_eq!(question.values, ["100\\%\\_\\\\"]);
+    }
+
+    #[test]
+    fn parameters_are_bound_once_or_as_often_as_they_occur() {
+        let query = Query::parse("SELECT 1 WHERE :username = :word1 OR :username = ''").unwrap();
+        let found = Values { username: "alice", words: &["x".into()], ..Values::default() };
+        let question = ANY.exists(&query, &found);
+        assert!(question.sql.contains("WHERE $1 = $2 OR $1 = ''"), "{}", question.sql);
+        assert_eq!(question.values, ["alice", "x"]);
+        let question =
+            Dialect { numbered: false, placeholder: |_| "?".into(), ..ANY }.exists(&query, &found);
+        assert!(question.sql.contains("WHERE ? = ? OR ? = ''"), "{}", question.sql);
+        assert_eq!(question.values, ["alice", "x", "alice"]);
     }
 }

@@ -7,12 +7,12 @@ mod watch;
 
 use super::failure::{Failure, seconds};
 use super::pool::{Connector, Limits};
-use super::sql::{Dialect, is_true, one_line, several_rows};
+use super::question::{Question, Row};
+use super::sql::{Dialect, one_line};
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
-use crate::user::{User, UserModel};
 use file::{DatabaseFile, Seen};
 use rusqlite::types::ValueRef;
-use rusqlite::{ErrorCode, InterruptHandle, OpenFlags, Row};
+use rusqlite::{ErrorCode, InterruptHandle, OpenFlags};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,9 +24,13 @@ use zeroize::Zeroizing;
 const DIALECT: Dialect = Dialect {
     quote: '"',
     text: "TEXT",
-    parameter: "?1",
-    groups: |name, from| format!("(SELECT json_group_array({name}) {from})"),
-    no_groups: "'[]'",
+    placeholder: |n| format!("?{n}"),
+    numbered: true,
+    list: |item, from| format!("(SELECT json_group_array({item}) {from})"),
+    concat: |parts| parts.join(" || "),
+    ignoring_case: |column, value| format!("{column} LIKE {value} ESCAPE '\\'"),
+    by_pattern: true,
+    marked: false,
 };
 
 /// What SQLite says when a journal must be rolled back, which only a writer may do.
@@ -102,7 +106,7 @@ impl Connector for Connections {
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let uri = uri(self.file.path(), seen.ours);
-        let fail = |error| self.failure(&error, None);
+        let fail = |error| self.failure(&error, false);
         let database = rusqlite::Connection::open_with_flags(uri, flags).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
         let connection = Connection { database, interrupt, seen };
@@ -122,29 +126,31 @@ impl Connector for Connections {
 }
 
 impl Fetch for Connections {
+    const DIALECT: &Dialect = &DIALECT;
+
     fn fetch(
         &self,
         connection: &mut Connection,
-        model: &UserModel,
-        username: &str,
+        question: &Question<'_>,
         deadline: Instant,
-    ) -> Result<Option<User>, Failure> {
+    ) -> Result<Vec<Row>, Failure> {
         let seen = self.file.look().map_err(Failure::Broken)?;
         if seen != connection.seen {
             return Err(Failure::Broken("the file was replaced, or changed its mode".into()));
         }
         self.bounded(connection, deadline)?;
         let _watched = self.watch.watch(deadline, connection.interrupt.clone());
-        let fail = |error| self.failure(&error, Some(model));
-        let mut select =
-            connection.database.prepare_cached(&DIALECT.select(model)).map_err(fail)?;
-        let mut rows = select.query([username]).map_err(fail)?;
-        let Some(row) = rows.next().map_err(fail)? else { return Ok(None) };
-        let user = user(row).map_err(Failure::Query)?;
-        if rows.next().map_err(fail)?.is_some() {
-            return Err(Failure::Query(several_rows(model)));
+        let fail = |error| self.failure(&error, true);
+        let mut select = connection.database.prepare_cached(&question.sql).map_err(fail)?;
+        let columns = select.column_count();
+        let values = question.values.iter().map(|value| &**value);
+        let mut rows = select.query(rusqlite::params_from_iter(values)).map_err(fail)?;
+        let mut answer = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let row = (0..columns).map(|column| text(row, column)).collect::<Result<_, _>>();
+            answer.push(row.map_err(Failure::Query)?);
         }
-        Ok(Some(user))
+        Ok(answer)
     }
 }
 
@@ -154,10 +160,10 @@ impl Connections {
         let left = deadline.saturating_duration_since(Instant::now());
         // As SQL: rusqlite's function wants what Debian's SQLite does not have (Cargo.toml).
         let pragma = format!("PRAGMA busy_timeout = {}", left.as_millis());
-        connection.database.execute_batch(&pragma).map_err(|error| self.failure(&error, None))
+        connection.database.execute_batch(&pragma).map_err(|error| self.failure(&error, false))
     }
 
-    fn failure(&self, error: &rusqlite::Error, model: Option<&UserModel>) -> Failure {
+    fn failure(&self, error: &rusqlite::Error, opened: bool) -> Failure {
         let (code, message) = match &error {
             rusqlite::Error::SqliteFailure(code, message) => (code, message.as_deref()),
             rusqlite::Error::SqlInputError { error, msg, .. } => (error, Some(msg.as_str())),
@@ -184,36 +190,20 @@ impl Connections {
                      site's database, and migrated?"
                 ))
             }
-            _ => Failure::Query(match model {
-                Some(_) => message,
-                None => format!("{message}: is it an SQLite database?"),
-            }),
+            _ if opened => Failure::Query(message),
+            _ => Failure::Query(format!("{message}: is it an SQLite database?")),
         }
     }
 }
 
-fn user(row: &Row<'_>) -> Result<User, String> {
-    let id = text(row, 0)?.unwrap_or_default();
-    let groups = text(row, 4)?.unwrap_or_default();
-    let groups: Vec<Option<String>> =
-        serde_json::from_str(&groups).map_err(|_| "the user's groups are no list of names")?;
-    Ok(User {
-        id,
-        username: text(row, 1)?.unwrap_or_default(),
-        password: Zeroizing::new(text(row, 2)?.unwrap_or_default()),
-        is_active: is_true(text(row, 3)?.as_deref()),
-        groups: groups.into_iter().flatten().collect(),
-    })
-}
-
-fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, String> {
+fn text(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<String>, String> {
     match row.get_ref(column) {
         Ok(ValueRef::Null) => Ok(None),
         Ok(ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err("a value of the user's row is not UTF-8".into()),
+            Err(_) => Err("a value of the row is not UTF-8".into()),
         },
-        _ => Err("a value of the user's row is no text".into()),
+        _ => Err("a value of the row is no text".into()),
     }
 }
 

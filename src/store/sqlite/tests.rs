@@ -1,6 +1,8 @@
 use super::*;
 use crate::error::Error;
+use crate::store::Found;
 use crate::store::tests::open;
+use crate::user::{User, UserModel, Wants};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,12 +59,14 @@ impl Drop for Folder {
 
 fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<User>, Error> {
     let deadline = Instant::now() + store.timeout();
-    store.get_by_natural_key(&UserModel::default(), username, deadline)
+    let model = UserModel::default();
+    store.get_by_natural_key(&model, Wants::default(), username, deadline).map(Found::one)
 }
 
 fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<User>, Error> {
     let model = UserModel::parse(words).unwrap();
-    store.get_by_natural_key(&model, "alice", Instant::now() + store.timeout())
+    let deadline = Instant::now() + store.timeout();
+    store.get_by_natural_key(&model, Wants::default(), "alice", deadline).map(Found::one)
 }
 
 #[test]
