@@ -8,6 +8,7 @@ mod pbkdf2_hmac;
 mod plain_digest;
 mod refusal;
 mod scrypt_kdf;
+mod survey;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use refusal::Reason;
 use scrypt_kdf::Scrypt;
 
 pub use refusal::Refusal;
+pub use survey::{Survey, Usage};
 
 /// Every hasher that there is. A new one is a file and its line here.
 static HASHERS: [&dyn Hasher; 10] = [

@@ -4,6 +4,7 @@
 
 mod failure;
 mod gate;
+mod inspect;
 mod pool;
 mod postgres;
 mod question;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 pub use gate::Gate;
+pub use inspect::{Fact, MOST_PASSWORDS, Part};
 
 /// A pool of connections to one database, shared by the threads of a child.
 pub trait Store: Send + Sync {
@@ -61,6 +63,14 @@ pub trait Store: Send + Sync {
         values: &Values<'_>,
         deadline: Instant,
     ) -> Result<Option<Zeroizing<String>>, Error>;
+
+    /// What the database tells of itself, for an administrator; no request comes here.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`.
+    fn inspect(&self, _: &UserModel, _: Part, _deadline: Instant) -> Result<Vec<Fact>, Error> {
+        Ok(Vec::new())
+    }
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
@@ -289,6 +299,16 @@ trait Fetch: Connector {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure>;
+
+    /// `Part::Server` of `Store::inspect`, as far as this kind of database can tell.
+    fn facts(
+        &self,
+        _: &mut Self::Connection,
+        _: &UserModel,
+        _deadline: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
 /// The store of every kind: its connections in a pool, behind the gate.
@@ -318,6 +338,16 @@ impl<C: Fetch> Pooled<C> {
         if question.values.iter().any(|value| value.contains('\0')) {
             return Ok(Vec::new());
         }
+        self.run(deadline, |connector, connection, deadline| {
+            connector.fetch(connection, question, deadline)
+        })
+    }
+
+    fn run<T>(
+        &self,
+        deadline: Instant,
+        query: impl FnMut(&C, &mut C::Connection, Instant) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
         let deadline = deadline.min(Instant::now() + self.timeout);
         let database = self.label.clone();
         let permit = match self.gate.enter(deadline) {
@@ -327,9 +357,7 @@ impl<C: Fetch> Pooled<C> {
                 return Err(Error::Unavailable { database, reason });
             }
         };
-        let answer = self.pool.run(deadline, |connector, connection, deadline| {
-            connector.fetch(connection, question, deadline)
-        });
+        let answer = self.pool.run(deadline, query);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
             permit.progressed();
         }
@@ -376,6 +404,15 @@ impl<C: Fetch> Store for Pooled<C> {
             .and_then(|row| row.into_iter().next())
             .flatten()
             .map(Zeroizing::new))
+    }
+
+    fn inspect(
+        &self,
+        model: &UserModel,
+        part: Part,
+        deadline: Instant,
+    ) -> Result<Vec<Fact>, Error> {
+        self.facts(model, part, deadline)
     }
 
     fn timeout(&self) -> Duration {

@@ -89,6 +89,11 @@ impl<C: Connector> Pool<C> {
         Self(Arc::new(Shared { connector, limits, host, state, changed }))
     }
 
+    /// `max=`.
+    pub(crate) fn max(&self) -> usize {
+        self.0.limits.max
+    }
+
     /// Runs `query` on a connection, once more on a new one if the first turns out to be broken,
     /// and is back by `deadline` if `query` is.
     pub(crate) fn run<T>(

@@ -5,6 +5,7 @@
 
 mod connect;
 mod error;
+mod inspect;
 mod reach;
 mod url;
 
@@ -13,7 +14,8 @@ use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::sql::Dialect;
 use super::tls::Tls;
-use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
+use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
+use crate::user::UserModel;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -172,6 +174,15 @@ impl Fetch for Connections {
             return Err(Failure::Query(OTHER_ANSWER.into()));
         }
         rows.iter().map(texts).collect()
+    }
+
+    fn facts(
+        &self,
+        connection: &mut Connection,
+        model: &UserModel,
+        deadline: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
+        inspect::facts(self, connection, model, deadline)
     }
 }
 

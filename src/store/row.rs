@@ -34,7 +34,7 @@ pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: Wants) -> Result<Fo
 }
 
 /// What a boolean column says, as text: `true`, or a number other than 0.
-fn is_true(value: Option<String>) -> bool {
+pub(super) fn is_true(value: Option<String>) -> bool {
     let value = value.unwrap_or_default();
     let value = value.trim();
     value.eq_ignore_ascii_case("true")

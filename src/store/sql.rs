@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod inspect;
+
 use super::question::Question;
 use crate::query::{Piece, Query, Values};
 use crate::user::{Groups, Through, UserModel, Wants};

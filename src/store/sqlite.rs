@@ -9,7 +9,8 @@ use super::failure::{Failure, seconds};
 use super::pool::{Connector, Limits};
 use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
-use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
+use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
+use crate::user::UserModel;
 use file::{DatabaseFile, Seen};
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags};
@@ -151,6 +152,30 @@ impl Fetch for Connections {
             answer.push(row.map_err(Failure::Query)?);
         }
         Ok(answer)
+    }
+
+    fn facts(
+        &self,
+        connection: &mut Connection,
+        _: &UserModel,
+        deadline: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
+        let mut ask = |sql: &str| {
+            let question = Question { sql: sql.to_owned(), values: Vec::new(), marker: None };
+            let rows = self.fetch(connection, &question, deadline)?;
+            Ok(rows.into_iter().flatten().flatten().next().unwrap_or_default())
+        };
+        let mut facts = vec![
+            Fact::Version(format!("SQLite {}", ask("SELECT sqlite_version()")?)),
+            Fact::Local,
+            // That is how it was opened.
+            Fact::ReadOnly(true),
+            Fact::Journal(ask("PRAGMA journal_mode")?.to_uppercase()),
+        ];
+        if self.file.may_write() {
+            facts.push(Fact::Writes("the file".into()));
+        }
+        Ok(facts)
     }
 }
 

@@ -56,6 +56,12 @@ impl DatabaseFile {
         &self.path
     }
 
+    /// Whether this process could write to the file. Only where no lock is held on it: to close a
+    /// file is to drop them.
+    pub(super) fn may_write(&self) -> bool {
+        File::options().append(true).open(&self.path).is_ok()
+    }
+
     /// Looks at the file; the error is why SQLite must not even be asked to read it, and the remedy.
     pub(super) fn look(&self) -> Result<Seen, String> {
         let found = std::fs::metadata(&self.path).map_err(|error| reason(&error))?;

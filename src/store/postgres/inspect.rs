@@ -1,0 +1,98 @@
+//! What PostgreSQL tells of itself: two catalogue queries that every role may ask.
+
+#![forbid(unsafe_code)]
+
+use super::{Connection, Connections};
+use crate::store::Fetch;
+use crate::store::failure::Failure;
+use crate::store::inspect::Fact;
+use crate::store::question::Question;
+use crate::user::UserModel;
+use std::borrow::Cow;
+use std::time::Instant;
+
+const MARKER: &str = "mod_authnz_django facts";
+
+pub(super) fn facts(
+    connections: &Connections,
+    connection: &mut Connection,
+    model: &UserModel,
+    deadline: Instant,
+) -> Result<Vec<Fact>, Failure> {
+    let (mut sql, mut values) = (String::new(), Vec::new());
+    sql.push_str(&format!(
+        "SELECT '{MARKER}', 'version', CAST(current_setting('server_version') AS text) \
+         UNION ALL SELECT '{MARKER}', 'read only', CAST(current_setting('transaction_read_only') AS text) \
+         UNION ALL SELECT '{MARKER}', 'local', 'on' WHERE inet_client_addr() IS NULL \
+         UNION ALL SELECT '{MARKER}', 'tls', CASE WHEN ssl THEN version || ' ' || cipher END \
+            FROM pg_stat_ssl WHERE pid = pg_backend_pid() \
+         UNION ALL SELECT '{MARKER}', 'connections', CAST(CAST(current_setting('max_connections') AS integer) \
+            - CAST(current_setting('superuser_reserved_connections') AS integer) AS text) \
+         UNION ALL SELECT '{MARKER}', 'connections', CAST(rolconnlimit AS text) FROM pg_roles \
+            WHERE rolname = current_user AND rolconnlimit >= 0 \
+         UNION ALL SELECT '{MARKER}', 'connections', CAST(datconnlimit AS text) FROM pg_database \
+            WHERE datname = current_database() AND datconnlimit >= 0 \
+         UNION ALL SELECT '{MARKER}', 'superuser', 'on' FROM pg_roles \
+            WHERE rolname = current_user AND rolsuper"
+    ));
+    let mut bind = |value: &str| {
+        values.push(Cow::Owned(value.to_owned()));
+        format!("${}", values.len())
+    };
+    let tables: Vec<String> = tables(model).into_iter().map(&mut bind).collect();
+    let place = match &model.schema {
+        Some(schema) => format!("n.nspname = {}", bind(schema)),
+        None => "pg_table_is_visible(c.oid)".into(),
+    };
+    let from = format!(
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relname IN ({}) AND {place}",
+        tables.join(", ")
+    );
+    sql.push_str(&format!(
+        " UNION ALL SELECT '{MARKER}', CASE WHEN pg_has_role(c.relowner, 'USAGE') THEN 'owns' \
+            WHEN has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') \
+            OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') THEN 'writes' \
+            ELSE 'nothing' END, CAST(c.relname AS text) {from}"
+    ));
+    let question = Question { sql, values, marker: Some(MARKER.into()) };
+    let rows = connections.fetch(connection, &question, deadline)?;
+    let mut facts = Vec::new();
+    let (mut most, mut tls, mut local) = (None::<usize>, None, false);
+    for row in rows {
+        let Ok([Some(name), value]) = <[_; 2]>::try_from(row) else { continue };
+        match (name.as_str(), value) {
+            ("version", Some(version)) => facts.push(Fact::Version(format!("PostgreSQL {version}"))),
+            ("read only", Some(value)) => facts.push(Fact::ReadOnly(value == "on")),
+            ("local", _) => local = true,
+            ("tls", value) => tls = value,
+            ("connections", Some(value)) => {
+                let value = value.parse().unwrap_or(usize::MAX);
+                most = Some(most.map_or(value, |most| most.min(value)));
+            }
+            ("superuser", _) => facts.push(Fact::Superuser),
+            ("owns", Some(table)) => facts.push(Fact::Owns(table)),
+            ("writes", Some(table)) => facts.push(Fact::Writes(table)),
+            _ => {}
+        }
+    }
+    facts.push(if local { Fact::Local } else { Fact::Tls(tls) });
+    facts.extend(most.map(Fact::MaxConnections));
+    Ok(facts)
+}
+
+/// Whoever can write to one of these can let himself in.
+fn tables(model: &UserModel) -> Vec<&str> {
+    let mut tables = vec![
+        model.table.as_str(),
+        &model.group_permissions.table,
+        &model.permission.table,
+        &model.permission.content_types,
+    ];
+    tables.extend(model.child.as_ref().map(|(table, _)| table.as_str()));
+    tables.extend(model.permissions.as_ref().map(|through| through.table.as_str()));
+    if let Some(groups) = &model.groups {
+        tables.extend([groups.through.as_str(), &groups.table]);
+    }
+    tables
+}
