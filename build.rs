@@ -59,12 +59,13 @@ fn bindings(flags: &[String]) -> Result<(), String> {
     let functions = [
         "authnz_django_.*",
         "ap_check_cmd_context",
+        "ap_exists_config_define",
         "ap_expr_parse_cmd_mi",
         "ap_expr_str_exec",
         "ap_find_linked_module",
         "ap_[gs]et_module_config",
         "ap_getword_conf",
-        "ap_hook_(child_init|post_config|pre_config)",
+        "ap_hook_(child_init|post_config|pre_config|test_config)",
         "ap_lookup_provider",
         "ap_mpm_query",
         "ap_register_(auth_)?provider",
@@ -77,11 +78,11 @@ fn bindings(flags: &[String]) -> Result<(), String> {
     let constants = [
         "ACCESS_CONF",
         "APLOG_(CRIT|DEBUG|ERR|NOTICE|WARNING)",
-        "APR_HOOK_MIDDLE",
+        "APR_HOOK_(MIDDLE|REALLY_LAST)",
         "APR_SUCCESS",
         "AP_AUTH_INTERNAL_PER_CONF",
         "AP_EXPR_FLAG_STRING_RESULT",
-        "AP_MPMQ_MAX_THREADS",
+        "AP_MPMQ_MAX_(DAEMONS|THREADS)",
         "AP_SQ_MAIN_STATE",
         "AP_SQ_MS_CREATE_PRE_CONFIG",
         "AUTH[NZ]_PROVIDER_(GROUP|VERSION)",
@@ -91,6 +92,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "OK",
         "OR_AUTHCFG",
         "RSRC_CONF",
+        "ap_unixd_config",
     ];
     let mut builder = bindgen::Builder::default()
         .header("include/bindings.h")

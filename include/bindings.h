@@ -9,4 +9,5 @@
 #include "ap_mpm.h"
 #include "ap_provider.h"
 #include "mod_auth.h"
+#include "unixd.h"
 #include "shim.h"

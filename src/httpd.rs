@@ -19,6 +19,7 @@ mod pool;
 mod registry;
 mod request;
 mod require_line;
+mod selfcheck;
 
 use guard::guard;
 use log::Server;
@@ -81,6 +82,13 @@ extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
                 ptr::null(),
                 ffi::APR_HOOK_MIDDLE as c_int,
             );
+            // After those of other modules, because it may end the process.
+            ffi::ap_hook_test_config(
+                Some(selfcheck::test_config),
+                ptr::null(),
+                ptr::null(),
+                ffi::APR_HOOK_REALLY_LAST as c_int,
+            );
         }
         authn_provider::register(pool);
         authz_provider::register(pool);
@@ -97,6 +105,7 @@ extern "C" fn pre_config(
     let pool = unsafe { Pool::new(pool) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         registry::clear();
+        selfcheck::clear();
         group::wrap(pool);
         ffi::OK as c_int
     })

@@ -11,6 +11,7 @@
 //! - [`query`]: SELECTs of the administrator's own, with named parameters
 //! - [`user`]: the columns of a user that matter here
 //! - [`secret`]: passwords that the configuration does not hold
+//! - [`inspect`]: what an administrator should know when something does not work
 //! - [`error`]: what of ours can fail
 //! - `httpd`: the module record, its hooks and providers; the only code that is unsafe and the only
 //!   code that knows httpd
@@ -20,6 +21,7 @@ pub mod authz;
 pub mod config;
 pub mod error;
 pub mod hashers;
+pub mod inspect;
 pub mod query;
 pub mod secret;
 pub mod store;

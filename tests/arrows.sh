@@ -15,7 +15,8 @@ use warnings;
 
 # part => what it may use beside itself; lib.rs is the map of all and may name any.
 my %may = (
-    httpd   => 'config authn authz store user error hashers secret',
+    httpd   => 'config authn authz store user error hashers secret inspect',
+    inspect => 'authn store hashers user error',
     config  => 'user hashers store secret error',
     authn   => 'store hashers cache session config user error',
     authz   => 'store user error',

@@ -46,10 +46,7 @@ static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
 
 /// Begins a child: a lazy pool for each database, and a warning where its user will trip.
 pub(super) fn init(server: Server) {
-    let host = Arc::new(Httpd { server, threads: threads() });
-    let gate = Arc::new(Gate::new(host.threads()));
-    *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
-        Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
+    begin(server);
     for database in registry::databases() {
         if let Err(reason) = database.check() {
             log::server(Some(server), log::Level::Warning, &reason);
@@ -57,12 +54,20 @@ pub(super) fn init(server: Server) {
     }
 }
 
+/// The same without the warnings.
+pub(super) fn begin(server: Server) {
+    let host = Arc::new(Httpd { server, threads: threads() });
+    let gate = Arc::new(Gate::new(host.threads()));
+    *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
+        Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
+}
+
 /// The site that a section means; `None` where no database is in reach.
 pub(super) fn site(config: &Config) -> Option<Arc<KnownSite>> {
     let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone()?;
     let database = config.database.get()?;
     let password = config.password.get();
-    let model = config.user_model.get().unwrap_or(&USER_MODEL);
+    let model = user_model(config);
     let find = |known: &[Arc<KnownSite>]| {
         known
             .iter()
@@ -91,6 +96,11 @@ pub(super) fn site(config: &Config) -> Option<Arc<KnownSite>> {
     });
     sites.push(Arc::clone(&known));
     Some(known)
+}
+
+/// The user model of a section.
+pub(super) fn user_model(config: &Config) -> &Arc<UserModel> {
+    config.user_model.get().unwrap_or(&USER_MODEL)
 }
 
 /// The accepted algorithms of a section.

@@ -1,7 +1,7 @@
 //! The table of directives as httpd reads it, and the per-directory configuration that it fills.
 
 use super::pool::Pool;
-use super::{bytes, ffi, guard, registry};
+use super::{bytes, ffi, guard, registry, selfcheck};
 use crate::config::{Config, DIRECTIVES, Directive};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -91,6 +91,7 @@ extern "C" fn set(
                     hide_password(cmd, pool, config);
                 }
                 registry::adopt(config);
+                selfcheck::note(cmd, config);
                 ptr::null()
             }
             Err(reason) => pool.c_str(&reason),

@@ -3,7 +3,7 @@
 
 use super::pool::Pool;
 use super::request::Request;
-use super::{bytes, ffi, module};
+use super::{bytes, ffi, module, selfcheck};
 use crate::authz::Rule;
 use crate::config::Config;
 use crate::error::Error;
@@ -28,6 +28,7 @@ impl<'a> Command<'a> {
 
     /// Notes in the section's configuration what the line will ask of a user's row.
     pub(super) fn wants(&self, wants: Wants) {
+        selfcheck::note_wants(wants);
         // SAFETY: `new`; our value in the section's vector is NULL, where the section has none of
         // our directives, or what `create_dir_config` made for it, and nobody else has it now.
         unsafe {

@@ -62,7 +62,9 @@ pub(super) fn facts(
     for row in rows {
         let Ok([Some(name), value]) = <[_; 2]>::try_from(row) else { continue };
         match (name.as_str(), value) {
-            ("version", Some(version)) => facts.push(Fact::Version(format!("PostgreSQL {version}"))),
+            ("version", Some(version)) => {
+                facts.push(Fact::Version(format!("PostgreSQL {version}")))
+            }
             ("read only", Some(value)) => facts.push(Fact::ReadOnly(value == "on")),
             ("local", _) => local = true,
             ("tls", value) => tls = value,
