@@ -129,6 +129,7 @@ impl Inspection<'_> {
         for fact in &facts {
             match fact {
                 Fact::Tls(Some(tls)) => self.good(format!("TLS: {tls}")),
+                Fact::Local => self.good("TLS: none, and no network between"),
                 Fact::Tls(None) => self.warn(
                     "TLS: none: what is read of users crosses the network in clear: sslmode=verify-full",
                 ),

@@ -19,5 +19,6 @@ mod hashers;
 mod lifecycle;
 mod readme;
 mod requests;
+mod selfcheck;
 mod sqlite;
 mod store_postgres;

@@ -80,21 +80,16 @@ impl Hashers {
             return usage(label, Some(Reason::Unknown(name).to_string()), name.is_none(), None);
         };
         let algorithm = hasher.algorithm();
-        let read = cost(hasher, password);
-        let label = match &read {
-            Ok(cost) => label(hasher, *cost),
-            Err(_) => algorithm.to_owned(),
-        };
         if !self.listed.iter().any(|listed| listed.algorithm() == algorithm) {
-            return usage(&label, Some(Reason::NotListed.to_string()), false, None);
+            return usage(algorithm, Some(Reason::NotListed.to_string()), false, None);
         }
-        match read {
+        match cost(hasher, password) {
             Ok(cost) => {
                 let ours = algorithm == self.preferred.algorithm();
                 let order = hasher.work(cost).cmp(&hasher.work(self.cost));
-                usage(&label, None, false, ours.then_some(order))
+                usage(&label(hasher, cost), None, false, ours.then_some(order))
             }
-            Err((reason, malformed)) => usage(&label, Some(reason), malformed, None),
+            Err((reason, malformed)) => usage(algorithm, Some(reason), malformed, None),
         }
     }
 }
@@ -121,8 +116,12 @@ fn cost(hasher: &dyn Hasher, password: &str) -> Result<Cost, (String, bool)> {
     let plain = |text: &String| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || "tmnrp=,".contains(c))
     };
-    let text = text.filter(plain).ok_or_else(|| (Reason::Malformed.to_string(), true))?;
-    hasher.parse_cost(&text).map_err(|reason| (reason, false))
+    let malformed = || (Reason::Malformed.to_string(), true);
+    let text = text.filter(plain).ok_or_else(malformed)?;
+    hasher.parse_cost(&text).map_err(|reason| {
+        // The words of `TooFew` and `TooMany`; all others tell how a cost is written.
+        if reason.contains("that are accepted") { (reason, false) } else { malformed() }
+    })
 }
 
 fn label(hasher: &dyn Hasher, cost @ [x, y, z]: Cost) -> String {

@@ -42,10 +42,10 @@ struct Notes {
 // `clear` comes before the end of.
 unsafe impl Send for Notes {}
 
-const NONE: Notes =
+const EMPTY: Notes =
     Notes { sections: Vec::new(), wants: Wants { flags: false, permissions: false } };
 
-static NOTES: Mutex<Notes> = Mutex::new(NONE);
+static NOTES: Mutex<Notes> = Mutex::new(EMPTY);
 
 fn wanted() -> bool {
     // SAFETY: a query with a constant.
@@ -54,7 +54,7 @@ fn wanted() -> bool {
 
 /// Forgets the configuration before this one.
 pub(super) fn clear() {
-    *NOTES.lock().unwrap_or_else(PoisonError::into_inner) = NONE;
+    *NOTES.lock().unwrap_or_else(PoisonError::into_inner) = EMPTY;
 }
 
 /// Notes what a Require line asks of a user's row.
@@ -191,7 +191,7 @@ fn report(server: Server, out: &mut dyn Write) -> usize {
             tell(&Finding { verdict: Verdict::Failure, text }.to_string());
         }
     }
-    let _ = writeln!(out, "{} sites, {failures} failures", targets.len());
+    let _ = writeln!(out, "sites: {}, failures: {failures}", targets.len());
     failures
 }
 
@@ -229,7 +229,11 @@ fn ask_as_child(
             // SAFETY: ends this process alone, should nobody else.
             unsafe { libc::alarm(PATIENCE.as_secs() as u32 + 5) };
             match become_child() {
-                Ok(()) => {
+                Ok(user) => {
+                    if let Some(user) = user {
+                        let text = format!("user: everything is asked as {user}, as children do");
+                        tell(Finding { verdict: Verdict::Good, text });
+                    }
                     child::begin(server);
                     match child::site(&target.config) {
                         Some(known) => {
@@ -305,12 +309,12 @@ fn relay(mut from: UnixStream, deadline: Instant, tell: &mut dyn FnMut(&str)) ->
 }
 
 /// What `ap_unixd_setup_child` does where httpd is started as root: User, Group, ChrootDir.
-fn become_child() -> Result<(), String> {
+fn become_child() -> Result<Option<String>, String> {
     // SAFETY: queries and changes of this process alone; httpd's record was filled in by its
     // directives and nobody writes to it now.
     unsafe {
         if libc::geteuid() != 0 {
-            return Ok(());
+            return Ok(None);
         }
         let settings = ptr::addr_of!(ffi::ap_unixd_config).read();
         let (user, group) = (settings.user_id, settings.group_id);
@@ -344,8 +348,8 @@ fn become_child() -> Result<(), String> {
         if libc::setuid(user) != 0 {
             return Err(failed("cannot become the User"));
         }
+        Ok(Some(name.to_string_lossy().into_owned()))
     }
-    Ok(())
 }
 
 /// What the MPM says, if it does before a start.

@@ -27,7 +27,7 @@ pub enum Fact {
     Version(String),
     /// The session's TLS and cipher; `None`: the network can read along.
     Tls(Option<String>),
-    /// The session leaves the machine by no network.
+    /// The session has no TLS, and no network that would need it.
     Local,
     /// Whether the session refuses to write.
     ReadOnly(bool),

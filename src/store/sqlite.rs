@@ -167,7 +167,6 @@ impl Fetch for Connections {
         };
         let mut facts = vec![
             Fact::Version(format!("SQLite {}", ask("SELECT sqlite_version()")?)),
-            Fact::Local,
             // That is how it was opened.
             Fact::ReadOnly(true),
             Fact::Journal(ask("PRAGMA journal_mode")?.to_uppercase()),

@@ -24,6 +24,7 @@ pub(super) fn facts(
         "SELECT '{MARKER}', 'version', CAST(current_setting('server_version') AS text) \
          UNION ALL SELECT '{MARKER}', 'read only', CAST(current_setting('transaction_read_only') AS text) \
          UNION ALL SELECT '{MARKER}', 'local', 'on' WHERE inet_client_addr() IS NULL \
+            OR inet_client_addr() = inet_server_addr() \
          UNION ALL SELECT '{MARKER}', 'tls', CASE WHEN ssl THEN version || ' ' || cipher END \
             FROM pg_stat_ssl WHERE pid = pg_backend_pid() \
          UNION ALL SELECT '{MARKER}', 'connections', CAST(CAST(current_setting('max_connections') AS integer) \
@@ -78,7 +79,7 @@ pub(super) fn facts(
             _ => {}
         }
     }
-    facts.push(if local { Fact::Local } else { Fact::Tls(tls) });
+    facts.push(if local && tls.is_none() { Fact::Local } else { Fact::Tls(tls) });
     facts.extend(most.map(Fact::MaxConnections));
     Ok(facts)
 }

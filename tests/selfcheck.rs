@@ -1,0 +1,300 @@
+//! `apachectl -t -D DUMP_DJANGO`: what it says of configurations that work and that do not.
+
+use crate::common::cluster::{Cluster, PASSWORD, ids, sqlite};
+use crate::common::httpd::{PROGRAM, Setup, free_port};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+struct Report {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Report {
+    /// The only line with that text.
+    #[track_caller]
+    fn line(&self, text: &str) -> &str {
+        let lines: Vec<&str> = self.out.lines().filter(|line| line.contains(text)).collect();
+        assert_eq!(lines.len(), 1, "lines with {text:?}\n{}{}", self.out, self.err);
+        lines[0]
+    }
+
+    #[track_caller]
+    fn failed(&self, texts: &[&str]) {
+        assert_eq!(self.code, 1, "{}{}", self.out, self.err);
+        assert!(!self.err.contains("Syntax OK"), "{}", self.err);
+        let failures: Vec<&str> = self.out.lines().filter(|l| l.starts_with("FAIL ")).collect();
+        for text in texts {
+            assert!(failures.iter().any(|line| line.contains(text)), "{text}\n{}", self.out);
+        }
+    }
+
+    #[track_caller]
+    fn good(&self) {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        assert!(self.err.contains("Syntax OK"), "{}", self.err);
+        assert!(!self.out.contains("FAIL"), "{}", self.out);
+    }
+}
+
+fn test(config: &str, words: &[&str]) -> Report {
+    let setup = Setup::new("selfcheck", config);
+    let (dir, _) = setup.write();
+    let output = Command::new(&*PROGRAM)
+        .arg("-t")
+        .args(words)
+        .arg("-f")
+        .arg(dir.join("httpd.conf"))
+        .output()
+        .unwrap();
+    fs::remove_dir_all(dir).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let report = Report {
+        code: output.status.code().unwrap(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    };
+    for secret in [PASSWORD, "hunter2", "$"] {
+        assert!(!report.out.contains(secret) && !report.err.contains(secret), "{}", report.out);
+    }
+    report
+}
+
+fn check(config: &str) -> Report {
+    test(config, &["-D", "DUMP_DJANGO"])
+}
+
+const CHEAP: &str = "AuthDjangoPasswordHashers pbkdf2_sha256:1000\n";
+
+/// Only such rows as every test can accept.
+const TIDY: &str = "UPDATE auth_user SET password = '!' \
+    WHERE substr(password, 1, 19) <> 'pbkdf2_sha256$1000$'";
+
+fn alter(path: &Path, sql: &str) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+fn file(path: &Path) -> String {
+    format!("AuthDjangoDatabase sqlite:{}\n", path.display())
+}
+
+fn cluster() -> Cluster {
+    let (cluster, _) = Cluster::start("auth.User");
+    cluster.sql("site", TIDY);
+    cluster
+}
+
+#[test]
+fn a_good_sqlite_file() {
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let config = file(&path) + CHEAP;
+    let report = check(&config);
+    report.good();
+    for line in [
+        "ok   user: everything is asked as www-data",
+        "ok   connection: reached within ",
+        "ok   journal mode: DELETE",
+        "ok   session: read-only",
+        "ok   grants: no right to write",
+        "ok   login and groups: all tables and columns can be read",
+        "ok   staff and superuser: all",
+        "ok   permissions: all",
+        "users with pbkdf2_sha256:1000",
+        "ok   passwords: pbkdf2_sha256:1000 is preferred, and in use",
+        "ok   login: ",
+    ] {
+        report.line(line);
+    }
+    assert!(report.line("set at ").contains("/httpd.conf:"));
+    assert!(!report.out.contains("warn"), "{}", report.out);
+    // As for any other -D, or none: not a word.
+    for words in [&[][..], &["-D", "DUMP_OTHER"]] {
+        let report = test(&config, words);
+        report.good();
+        assert_eq!((report.out.as_str(), report.err.as_str()), ("", "Syntax OK\n"));
+    }
+}
+
+#[test]
+fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
+    let cluster = cluster();
+    let secret = cluster.dir.join("password");
+    fs::write(&secret, PASSWORD).unwrap();
+    // For root alone: it is read before root is given up.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let url = format!("AuthDjangoDatabase postgresql://apache@127.0.0.1:{}/site\n", cluster.port);
+    let from = |path: &Path| format!("AuthDjangoDatabasePassword file:{}\n", path.display());
+    let config = url.clone() + &from(&secret) + CHEAP;
+    let report = check(&config);
+    report.good();
+    for line in [
+        ": PostgreSQL 15",
+        "ok   TLS: none, and no network between",
+        "ok   session: read-only",
+        "ok   grants: no right to write",
+        "ok   connections: 1 children × 4 = 4 of the server's 47",
+        "ok   login and groups: all tables and columns can be read",
+        "users with pbkdf2_sha256:1000",
+    ] {
+        report.line(line);
+    }
+    let line = report.line("ok   permissions: not readable, and no line asks for it");
+    assert!(line.contains("GRANT SELECT"), "{line}");
+
+    // A Require line makes a failure of it.
+    let asked = config.clone() + "<Location /x>\nRequire django-permission a.view_b\n</Location>\n";
+    if Setup::new("selfcheck", asked.as_str()).configtest().is_ok() {
+        check(&asked).failed(&["permissions: permission denied"]);
+    }
+
+    let wrong = cluster.dir.join("wrong");
+    fs::write(&wrong, "hunter2").unwrap();
+    fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600)).unwrap();
+    check(&(url.clone() + &from(&wrong) + CHEAP))
+        .failed(&["connection: 127.0.0.1", "AuthDjangoDatabasePassword right?"]);
+
+    let report = check(&(config.clone() + "AuthDjangoUserModel accounts.Nobody\n"));
+    report.failed(&["login and groups: relation \"accounts_nobody\" does not exist: AuthDjango"]);
+    // Once is enough.
+    report.line("FAIL");
+
+    cluster.sql("site", "REVOKE SELECT ON auth_group FROM apache");
+    check(&config).failed(&["login and groups: permission denied for table auth_group: GRANT"]);
+    cluster.sql("site", "GRANT SELECT ON auth_group TO apache");
+
+    cluster.sql("site", "GRANT UPDATE (is_active) ON auth_user TO apache");
+    let report = check(&config);
+    report.good();
+    report.line("warn grants: too much: auth_user can be written to");
+    cluster.sql("site", "ALTER TABLE auth_group OWNER TO apache");
+    check(&config).line("warn grants: too much: the role owns auth_group");
+    cluster.sql("site", "ALTER ROLE apache SUPERUSER");
+    check(&config).line("warn grants: too much: the role is a superuser");
+    cluster.sql("site", "ALTER ROLE apache NOSUPERUSER CONNECTION LIMIT 3");
+    check(&config).line("warn connections: 1 children × 4 = 4 of the server's 3: lower max=");
+
+    cluster.signal("STOP");
+    let start = Instant::now();
+    check(&(config + "AuthDjangoDatabase postgresql://apache@127.0.0.1/x timeout=1\n"))
+        .failed(&["connection: "]);
+    check(&(url.replace("site\n", "site timeout=1\n") + &from(&secret) + CHEAP))
+        .failed(&["connection: 127.0.0.1", "no answer within"]);
+    assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
+}
+
+#[test]
+fn algorithms_that_are_refused_and_costs_that_are_not_the_preferred() {
+    let (path, _) = sqlite("auth.User");
+    let report = check(&(file(&path) + "AuthDjangoPasswordHashers argon2:t=1,m=64,p=1 md5\n"));
+    report.failed(&[
+        "users with pbkdf2_sha256 cannot log in: not listed in AuthDjangoPasswordHashers: add it",
+        "1 user with pbkdf2_sha512 cannot log in: unknown algorithm pbkdf2_sha512: each needs",
+    ]);
+    report.line("warn passwords: the preferred argon2:t=1,m=64,p=1 costs less than argon2:t=");
+    let report = check(&(file(&path) + "AuthDjangoPasswordHashers pbkdf2_sha256\n"));
+    report.failed(&["2000000000 iterations are more than the 10000000 that are accepted"]);
+    report.line("warn passwords: the preferred pbkdf2_sha256:1500000 costs more than any user's");
+    report.line("users with pbkdf2_sha256:1000");
+}
+
+#[test]
+fn several_sites_each_with_its_place() {
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let port = free_port();
+    let config = file(&path)
+        + CHEAP
+        + &format!(
+            "<Location /away>\nAuthDjangoDatabase postgresql://u:hunter2@127.0.0.1:{port}/x\n\
+             <If \"true\">\nAuthDjangoUserModel accounts.User\n</If>\n</Location>\n\
+             <Location /same>\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n</Location>\n\
+             <VirtualHost 127.0.0.2:1>\n<Location /none>\nAuthDjangoDatabase default\n</Location>\n\
+             <Location /vhost>\nAuthDjangoUserModel no.Such\n</Location>\n</VirtualHost>\n"
+        );
+    let report = check(&config);
+    report.failed(&[
+        "connection: 127.0.0.1",
+        "connection refused: is PostgreSQL running there?",
+        "login and groups: no such table: no_such: AuthDjangoUserModel",
+    ]);
+    report.line("site 4 of 4");
+    report.line("sites: 4, failures: 3");
+    for place in ["<Location /away>", "<If \"true\">", "<Location /same>", "<Location /vhost>"] {
+        assert!(report.line(place).contains("/httpd.conf:"), "{place}");
+    }
+    assert!(!report.out.contains("<Location /none>"), "{}", report.out);
+    report.line("users in accounts_user");
+}
+
+#[test]
+fn files_that_httpds_user_cannot_use() {
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let config = file(&path) + CHEAP;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    check(&config).failed(&["connection: permission denied: httpd's user must be able to read it"]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    check(&config).line("warn grants: too much: the file can be written to");
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let (user, group) = ids("games");
+    chown(&path, Some(user), Some(group)).unwrap();
+    alter(&path, "PRAGMA journal_mode=WAL");
+    let beside = |suffix: &str| fs::exists(format!("{}{suffix}", path.display())).unwrap();
+    assert!(!beside("-wal"));
+    check(&config).failed(&["WAL mode, belongs to another user", "journal_mode=DELETE"]);
+    assert!(!beside("-wal") && !beside("-shm"));
+
+    let missing = format!("AuthDjangoDatabase sqlite:{}.no\n", path.display());
+    check(&missing).failed(&["connection: no such file"]);
+    fs::write(&path, "no database at all, but long enough to be read as one").unwrap();
+    check(&config).failed(&["is it an SQLite database?"]);
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_one_sites_failure() {
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let config = file(&path)
+        + CHEAP
+        + "<Location /x>\nAuthDjangoDatabase postgresql://u@127.0.0.1/x\n\
+           AuthDjangoDatabasePassword env:NO_SUCH_VARIABLE\n</Location>\n";
+    let report = check(&config);
+    report.failed(&["AuthDjangoDatabasePassword env:NO_SUCH_VARIABLE: httpd was started without"]);
+    report.line("ok   login: ");
+}
+
+#[test]
+fn a_plain_test_asks_nobody() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (path, _) = sqlite("auth.User");
+    let program = path.with_file_name("program");
+    let ran = path.with_file_name("ran");
+    fs::write(&program, format!("#!/bin/sh\ntouch {}\necho x\n", ran.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(
+        "AuthDjangoDatabase postgresql://u@127.0.0.1:{port}/x timeout=0.5\n\
+         AuthDjangoDatabasePassword exec:{}\n",
+        program.display()
+    );
+    let report = test(&config, &[]);
+    report.good();
+    assert_eq!(report.out, "");
+    assert!(listener.accept().is_err() && !ran.exists());
+    check(&config).failed(&["no answer within"]);
+    assert!(listener.accept().is_ok() && ran.exists());
+}
+
+#[test]
+fn nothing_to_look_at_is_said() {
+    let report = check("");
+    report.line("no AuthDjangoDatabase is set anywhere");
+}
