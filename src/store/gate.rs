@@ -1,4 +1,5 @@
-//! `Gate`: how many threads of a child may be inside databases at a time, all of them together.
+//! `Gate`: how many threads of a child may be inside databases at a time, all of them together and
+//! each by itself.
 
 #![forbid(unsafe_code)]
 
@@ -16,10 +17,13 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 const STALL: Duration = Duration::from_secs(1);
 
 /// Lets half of a child's threads wait for databases, so that the other half can go on serving
-/// what needs none. One for each child.
+/// what needs none; and one of several databases half of those, so that a stuck one leaves places
+/// for the others. One for each child.
 #[derive(Debug)]
 pub struct Gate {
     limit: usize,
+    /// How many stores there will be: most are opened when first asked, which may be too late.
+    expected: usize,
     state: Mutex<State>,
 }
 
@@ -66,7 +70,13 @@ pub(crate) struct Full;
 impl Gate {
     /// For a child with `threads` threads (`Host::threads`).
     pub fn new(threads: usize) -> Self {
-        Self { limit: (threads / 2).max(1), state: Mutex::default() }
+        Self { limit: (threads / 2).max(1), expected: 1, state: Mutex::default() }
+    }
+
+    /// The same for a child that may open so many stores.
+    #[must_use]
+    pub fn expecting(self, stores: usize) -> Self {
+        Self { expected: stores, ..self }
     }
 
     /// The way in for one more store.
@@ -78,8 +88,17 @@ impl Gate {
         Share { gate: self, store }
     }
 
-    fn has_room(&self, state: &State) -> bool {
-        state.inside < self.limit
+    fn has_room(&self, state: &State, store: usize) -> bool {
+        let several = self.expected.max(state.stores.len()) > 1;
+        let share = if several { self.limit.div_ceil(2) } else { self.limit };
+        let visits = state.stores.get(store);
+        state.inside < self.limit && visits.is_some_and(|visits| visits.inside < share)
+    }
+
+    /// The first of those who queue that can be let in.
+    fn next(&self, state: &mut State) -> Option<Ticket> {
+        let first = state.queue.iter().position(|ticket| self.has_room(state, ticket.store))?;
+        state.queue.remove(first)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,7 +140,7 @@ impl Share {
     pub(crate) fn enter(&self, deadline: Instant) -> Result<Permit<'_>, Full> {
         let (gate, store) = (&self.gate, self.store);
         let mut state = gate.lock();
-        if gate.has_room(&state) {
+        if gate.has_room(&state, store) {
             state.admit(store);
             return Ok(Permit(self));
         }
@@ -162,8 +181,7 @@ impl Drop for Permit<'_> {
         let mut state = gate.lock();
         state.inside -= 1;
         state.visits(*store).inside -= 1;
-        while gate.has_room(&state) {
-            let Some(ticket) = state.queue.pop_front() else { break };
+        while let Some(ticket) = gate.next(&mut state) {
             state.admit(ticket.store);
             ticket.called.notify_one();
         }

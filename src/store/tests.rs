@@ -156,3 +156,17 @@ fn a_burst_on_a_database_that_is_not_instant_is_answered() {
     let store = pooled(Slow { connecting, ..Slow::default() }, &gate);
     assert_eq!(answered(&*store, 25), 25);
 }
+
+#[test]
+fn a_stuck_database_leaves_places_for_another() {
+    let gate = Arc::new(Gate::new(25));
+    let stuck = pooled(Slow { stuck: true, ..Slow::default() }, &gate);
+    let well = pooled(Slow::default(), &gate);
+    thread::scope(|scope| {
+        for _ in 0..25 {
+            scope.spawn(|| ask(&*stuck));
+        }
+        thread::sleep(Duration::from_millis(1100));
+        assert_eq!(answered(&*well, 12), 12);
+    });
+}

@@ -183,3 +183,39 @@ fn the_deadline_ends_the_wait() {
     assert!(share.enter(begun + Duration::from_millis(30)).is_err());
     assert!(begun.elapsed() < PATIENCE);
 }
+
+#[test]
+fn one_of_several_has_half() {
+    for (threads, expected, share) in [(25, 2, 6), (8, 2, 2), (6, 3, 2), (2, 2, 1), (25, 1, 12)] {
+        let gate = Gate::new(threads).expecting(expected);
+        let share_of_one = Arc::new(gate).share();
+        let permits: Vec<_> =
+            std::iter::from_fn(|| share_of_one.enter(Instant::now()).ok()).collect();
+        assert_eq!(permits.len(), share, "{threads} threads, {expected} stores");
+    }
+}
+
+/// Who waits for a store that is full keeps nobody from another.
+#[test]
+fn the_queue_of_one_is_not_the_others() {
+    let gate = Arc::new(Gate::new(8));
+    let [stuck, well] = [(); 2].map(|()| gate.clone().share());
+    let mut inside: Vec<_> = (0..2).map(|_| stuck.enter(soon()).unwrap()).collect();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| stuck.enter(soon()).map(drop));
+        while gate.lock().queue.is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(burst(&well, 16, Duration::from_millis(2)), 0);
+        assert!(!waiter.is_finished());
+        inside.pop();
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    });
+    // The silence of one is not the others' either.
+    drop(inside);
+    let inside = [well.enter(soon()).unwrap(), well.enter(soon()).unwrap()];
+    thread::sleep(STALL + PATIENCE);
+    assert_eq!(well.enter(soon()).err(), Some(Full));
+    assert_eq!(burst(&stuck, 4, Duration::from_millis(5)), 0);
+    drop(inside);
+}
