@@ -118,7 +118,9 @@ impl Url {
         let named = tls.roots.is_some() && verify == Verify::Nothing;
         tls.verify = if named && ssl != SslMode::Disable { Verify::Authority } else { verify };
         tls.roots = tls.roots.filter(|path| path != "system");
-        let local = places.iter().all(|place| matches!(place.host, Host::Unix(_)));
+        let local = places
+            .iter()
+            .all(|place| matches!(place.host, Host::Unix(_)) && place.address.is_none());
         config.ssl_mode(if local { SslMode::Disable } else { ssl });
         tls.direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         tls.client = match (cert, key_file) {
@@ -186,7 +188,12 @@ fn places((hosts, ports, addresses): Where) -> Result<Vec<Place>, String> {
         let host = match (hosts.get(index).map_or("", String::as_str), address) {
             ("", Some(address)) => Host::Tcp(IpAddr::to_string(&address)),
             ("", None) => Host::Unix("/var/run/postgresql".into()),
-            (path, _) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, None) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, Some(_)) if path.starts_with('/') => {
+                return Err("a host that begins with / is the directory of a unix socket, which \
+                            has no hostaddr=: name one of the two"
+                    .into());
+            }
             (host, _) => Host::Tcp(host.to_owned()),
         };
         places.push(Place { host, address, port });

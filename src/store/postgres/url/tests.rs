@@ -64,6 +64,21 @@ fn places_as_libpq_has_them() {
 }
 
 #[test]
+fn a_socket_has_no_address() {
+    for text in [
+        "postgresql:///s?host=/tmp&hostaddr=192.0.2.1&sslmode=verify-full",
+        "postgresql://%2Ftmp/s?hostaddr=192.0.2.1",
+        "postgresql://a,%2Ftmp/s?hostaddr=192.0.2.1,192.0.2.2",
+    ] {
+        let error = Url::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains("hostaddr=") && error.contains("unix socket"), "{error}");
+    }
+    // One that is a socket beside one that is none.
+    let url = url("postgresql://a,%2Ftmp/s?hostaddr=192.0.2.1,&sslmode=require");
+    assert_eq!(url.config.get_ssl_mode(), SslMode::Require);
+}
+
+#[test]
 fn modes() {
     for (text, ssl, verify) in [
         ("postgresql://a/s", SslMode::Prefer, Verify::Nothing),
