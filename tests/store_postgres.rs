@@ -375,6 +375,25 @@ fn certificates() {
         used(&open(&[&cluster.url(&format!("?sslmode=verify-ca&sslrootcert={root}"))])),
         Ok(())
     );
+    // A certificate that is trusted as it is must be in its time, too.
+    let new = "openssl req -new -key server.key -subj /CN=db -addext subjectAltName=DNS:localhost | \
+               openssl x509 -req -signkey server.key -days -1 -copy_extensions copyall -out old.crt";
+    run(command(Path::new("sh")).args(["-c", new]).current_dir(&cluster.dir));
+    let old = cluster.dir.join("old.crt").display().to_string();
+    cluster.sql(&format!("ALTER SYSTEM SET ssl_cert_file = '{old}'"));
+    cluster.ctl(&["reload"]);
+    let url = local(&format!("?sslmode=verify-full&sslrootcert={old}"));
+    let mut text = String::new();
+    for _ in 0..50 {
+        text = ask(&open(&[&url]), "alice").map_or_else(|error| error.to_string(), |_| "in".into());
+        if !text.contains("UnknownIssuer") {
+            break; // The server has read it.
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(text.ends_with("invalid peer certificate: Expired"), "{text}");
+    cluster.sql("ALTER SYSTEM RESET ssl_cert_file");
+    cluster.ctl(&["reload"]);
     let system = error(&open(&[&local("?sslmode=verify-full")]));
     assert!(system.contains("certificate"), "{system}");
     let plain = open(&[&local("?sslmode=disable")]);

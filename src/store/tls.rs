@@ -8,8 +8,12 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use std::sync::Arc;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
 /// What must be right before the server gets a password.
@@ -120,6 +124,34 @@ fn reason(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// Is this a day on which the certificate is valid?
+fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let certificate = Certificate::from_der(certificate)
+        .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    let validity = certificate.tbs_certificate.validity;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(())
+}
+
+/// The same error in words that do not change with the clock: repeated errors are told apart by
+/// their text.
+fn without_times(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::Expired)
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::NotValidYet)
+        }
+        error => error,
+    }
+}
+
 #[derive(Debug)]
 struct Verifier {
     verify: Verify,
@@ -144,7 +176,9 @@ impl ServerCertVerifier for Verifier {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         // `openssl req -x509` marks what it makes as an authority, which webpki takes for no server;
         // libpq does, when sslrootcert is that very certificate.
-        if !self.trusted.iter().any(|certificate| certificate == end_entity) {
+        if self.trusted.iter().any(|certificate| certificate == end_entity) {
+            in_time(end_entity, now)?;
+        } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
             let roots = &self.roots;
             verify_server_cert_signed_by_trust_anchor(
@@ -153,7 +187,8 @@ impl ServerCertVerifier for Verifier {
                 intermediates,
                 now,
                 algorithms,
-            )?;
+            )
+            .map_err(without_times)?;
         }
         if self.verify == Verify::Full {
             verify_server_name(&parsed, server_name)?;
@@ -192,3 +227,6 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
