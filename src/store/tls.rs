@@ -32,7 +32,7 @@ pub(crate) enum Verify {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
     pub(crate) verify: Verify,
-    /// `sslrootcert`; `None` = the authorities of the system.
+    /// `sslrootcert`; `None` = the authorities of the system, for `Full` alone.
     pub(crate) roots: Option<String>,
     /// `sslcert` and `sslkey`, for a server that wants to know us.
     pub(crate) client: Option<(String, String)>,

@@ -114,6 +114,16 @@ impl Url {
                 );
             }
         };
+        // As libpq: any of the system's authorities vouches for any host, so the name must be right.
+        let system = tls.roots.as_deref() == Some("system");
+        if system && verify != Verify::Full {
+            return Err("sslrootcert=system needs sslmode=verify-full".into());
+        }
+        if verify == Verify::Authority && tls.roots.is_none() {
+            return Err("sslmode=verify-ca needs sslrootcert=FILE: without the name of the host, \
+                        any authority of the system would do; or use verify-full"
+                .into());
+        }
         // As libpq: who names an authority wants it asked; and a unix socket has no TLS.
         let named = tls.roots.is_some() && verify == Verify::Nothing;
         tls.verify = if named && ssl != SslMode::Disable { Verify::Authority } else { verify };

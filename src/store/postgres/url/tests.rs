@@ -83,10 +83,15 @@ fn modes() {
     for (text, ssl, verify) in [
         ("postgresql://a/s", SslMode::Prefer, Verify::Nothing),
         ("postgresql://a/s?sslmode=require", SslMode::Require, Verify::Nothing),
-        ("postgresql://a/s?sslmode=verify-ca", SslMode::Require, Verify::Authority),
         ("postgresql://a/s?sslmode=verify-full", SslMode::Require, Verify::Full),
+        ("postgresql://a/s?sslmode=verify-full&sslrootcert=system", SslMode::Require, Verify::Full),
         (
-            "postgresql://a/s?sslmode=require&sslrootcert=system",
+            "postgresql://a/s?sslmode=verify-ca&sslrootcert=/etc/hosts",
+            SslMode::Require,
+            Verify::Authority,
+        ),
+        (
+            "postgresql://a/s?sslmode=require&sslrootcert=/etc/hosts",
             SslMode::Require,
             Verify::Authority,
         ),
@@ -94,6 +99,15 @@ fn modes() {
     ] {
         let url = url(text);
         assert_eq!((url.config.get_ssl_mode(), url.tls.verify), (ssl, verify), "{text}");
+    }
+    for (text, reason) in [
+        ("postgresql://a/s?sslrootcert=system", "sslrootcert=system needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=require&sslrootcert=system", "needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=verify-ca&sslrootcert=system", "needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert=FILE"),
+    ] {
+        let error = Url::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains(reason), "{text}: {error}");
     }
     let missing = Url::parse("postgresql://a/s?sslmode=verify-ca&sslrootcert=/no/such").err();
     assert_eq!(missing.unwrap(), "/no/such: no such file");
