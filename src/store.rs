@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::query::{Query, Values};
 use crate::user::{User, UserModel, Wants};
 use failure::Failure;
+use gate::Share;
 use pool::{Connector, Limits, Pool};
 use question::{Question, Row};
 use sql::Dialect;
@@ -296,7 +297,7 @@ struct Pooled<C: Connector> {
     label: String,
     timeout: Duration,
     pool: Pool<C>,
-    gate: Arc<Gate>,
+    share: Share,
 }
 
 impl<C: Fetch> Pooled<C> {
@@ -308,7 +309,8 @@ impl<C: Fetch> Pooled<C> {
         gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
         let pool = Pool::new(connector, limits.clone(), host);
-        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, gate })
+        let share = gate.share();
+        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, share })
     }
 }
 
@@ -320,18 +322,16 @@ impl<C: Fetch> Pooled<C> {
         }
         let deadline = deadline.min(Instant::now() + self.timeout);
         let database = self.label.clone();
-        let permit = match self.gate.enter(deadline) {
-            Ok(permit) => permit,
-            Err(waiting) => {
-                let reason = format!("{waiting} requests wait for a database already");
-                return Err(Error::Unavailable { database, reason });
-            }
+        let Ok(permit) = self.share.enter(deadline) else {
+            // Without a number, because repeated errors are told apart by their text.
+            let reason = "too many requests wait for this database already".into();
+            return Err(Error::Unavailable { database, reason });
         };
         let answer = self.pool.run(deadline, |connector, connection, deadline| {
             connector.fetch(connection, question, deadline)
         });
         if !matches!(answer, Err(Failure::TimedOut(_))) {
-            permit.progressed();
+            permit.answered();
         }
         answer.map_err(|failure| match failure {
             Failure::Query(reason) => Error::Query { database, reason },

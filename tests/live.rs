@@ -14,6 +14,7 @@ mod common;
 
 mod configuration;
 mod differential;
+mod export;
 mod groups;
 mod hashers;
 mod lifecycle;

@@ -53,7 +53,7 @@ fn no_directive_is_named_that_does_not_exist() {
     let mut files = vec![root.join("README.md"), root.join("tests/demo.sh")];
     files.extend(fs::read_dir(root.join("apache")).unwrap().map(|entry| entry.unwrap().path()));
     files.retain(|path| {
-        path.extension().is_some_and(|e| ["md", "sh", "conf"].iter().any(|k| e == *k))
+        path.extension().is_some_and(|e| ["md", "sh", "conf", "py"].iter().any(|k| e == *k))
     });
     assert!(files.len() >= 3, "{files:?}");
     for path in files {

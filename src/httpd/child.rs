@@ -47,10 +47,11 @@ static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
 /// Begins a child: a lazy pool for each database, and a warning where its user will trip.
 pub(super) fn init(server: Server) {
     let host = Arc::new(Httpd { server, threads: threads() });
-    let gate = Arc::new(Gate::new(host.threads()));
+    let databases = registry::databases();
+    let gate = Arc::new(Gate::new(host.threads()).expecting(databases.len()));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
         Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
-    for database in registry::databases() {
+    for database in databases {
         if let Err(reason) = database.check() {
             log::server(Some(server), log::Level::Warning, &reason);
         }

@@ -96,3 +96,79 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
+
+/// A database of numbers, which takes its time.
+#[derive(Default)]
+struct Slow {
+    connecting: Duration,
+    answering: Duration,
+    stuck: bool,
+}
+
+impl Connector for Slow {
+    type Connection = ();
+
+    fn connect(&self, _: Instant) -> Result<(), Failure> {
+        thread::sleep(self.connecting);
+        Ok(())
+    }
+}
+
+impl Fetch for Slow {
+    fn fetch(
+        &self,
+        (): &mut (),
+        _: &UserModel,
+        _: &str,
+        deadline: Instant,
+    ) -> Result<Option<User>, Failure> {
+        if self.stuck {
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            return Err(Failure::TimedOut("stuck".into()));
+        }
+        thread::sleep(self.answering);
+        Ok(None)
+    }
+}
+
+fn pooled(database: Slow, gate: &Arc<Gate>) -> Arc<dyn Store> {
+    let limits = Limits { timeout: Duration::from_secs(3), ..Limits::default() };
+    Pooled::open("slow", database, &limits, Arc::new(FakeHost::default()), Arc::clone(gate))
+}
+
+fn ask(store: &dyn Store) -> Result<Option<User>, String> {
+    let deadline = Instant::now() + store.timeout();
+    let answer = store.get_by_natural_key(&UserModel::default(), "alice", deadline);
+    answer.map_err(|error| error.to_string())
+}
+
+/// How many of `count` requests at once are answered.
+fn answered(store: &dyn Store, count: usize) -> usize {
+    let ask = || ask(store).is_ok();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|&ok| ok).count()
+    })
+}
+
+#[test]
+fn a_burst_on_a_database_that_is_not_instant_is_answered() {
+    let gate = Arc::new(Gate::new(25));
+    let connecting = Duration::from_millis(300);
+    let store = pooled(Slow { connecting, ..Slow::default() }, &gate);
+    assert_eq!(answered(&*store, 25), 25);
+}
+
+#[test]
+fn a_stuck_database_leaves_places_for_another() {
+    let gate = Arc::new(Gate::new(25));
+    let stuck = pooled(Slow { stuck: true, ..Slow::default() }, &gate);
+    let well = pooled(Slow::default(), &gate);
+    thread::scope(|scope| {
+        for _ in 0..25 {
+            scope.spawn(|| ask(&*stuck));
+        }
+        thread::sleep(Duration::from_millis(1100));
+        assert_eq!(answered(&*well, 12), 12);
+    });
+}

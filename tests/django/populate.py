@@ -198,8 +198,10 @@ with transaction.atomic():
     user_ids = dict(User.objects.values_list(User.USERNAME_FIELD, "pk"))
     group_ids = dict(Group.objects.values_list("name", "pk"))
     Membership = User.groups.through
+    user_id = User.groups.field.m2m_field_name() + "_id"
+    group_id = User.groups.field.m2m_reverse_field_name() + "_id"
     Membership.objects.bulk_create(
-        Membership(user_id=user_ids[row["username"]], group_id=group_ids[name])
+        Membership(**{user_id: user_ids[row["username"]], group_id: group_ids[name]})
         for row, names in zip(rows, memberships)
         for name in names
     )

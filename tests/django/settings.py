@@ -2,7 +2,8 @@
 
 Told by the environment:
     DJANGO_DB          /path/to/db.sqlite3, or postgresql://user:password@host:port/name?host=/socket/directory
-    DJANGO_USER_MODEL  auth.User (the default) or accounts.User, which logs in with its e-mail address
+    DJANGO_USER_MODEL  auth.User (the default), accounts.User, which logs in with its e-mail address, or
+                       accounts.Odd, whose tables and columns have names of their own
     DJANGO_HASHERS     algorithms, the preferred one first, instead of all that this Django has
 """
 import os

@@ -114,11 +114,23 @@ impl Url {
                 );
             }
         };
+        // As libpq: any of the system's authorities vouches for any host, so the name must be right.
+        let system = tls.roots.as_deref() == Some("system");
+        if system && verify != Verify::Full {
+            return Err("sslrootcert=system needs sslmode=verify-full".into());
+        }
+        if verify == Verify::Authority && tls.roots.is_none() {
+            return Err("sslmode=verify-ca needs sslrootcert=FILE: without the name of the host, \
+                        any authority of the system would do; or use verify-full"
+                .into());
+        }
         // As libpq: who names an authority wants it asked; and a unix socket has no TLS.
         let named = tls.roots.is_some() && verify == Verify::Nothing;
         tls.verify = if named && ssl != SslMode::Disable { Verify::Authority } else { verify };
         tls.roots = tls.roots.filter(|path| path != "system");
-        let local = places.iter().all(|place| matches!(place.host, Host::Unix(_)));
+        let local = places
+            .iter()
+            .all(|place| matches!(place.host, Host::Unix(_)) && place.address.is_none());
         config.ssl_mode(if local { SslMode::Disable } else { ssl });
         tls.direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         tls.client = match (cert, key_file) {
@@ -186,7 +198,12 @@ fn places((hosts, ports, addresses): Where) -> Result<Vec<Place>, String> {
         let host = match (hosts.get(index).map_or("", String::as_str), address) {
             ("", Some(address)) => Host::Tcp(IpAddr::to_string(&address)),
             ("", None) => Host::Unix("/var/run/postgresql".into()),
-            (path, _) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, None) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, Some(_)) if path.starts_with('/') => {
+                return Err("a host that begins with / is the directory of a unix socket, which \
+                            has no hostaddr=: name one of the two"
+                    .into());
+            }
             (host, _) => Host::Tcp(host.to_owned()),
         };
         places.push(Place { host, address, port });
