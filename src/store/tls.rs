@@ -53,7 +53,7 @@ impl Tls {
                 Err(error) => return Err(format!("{path}: {}", reason(&error))),
             }
         }
-        for (_, key) in &self.client {
+        if let Some((_, key)) = &self.client {
             let mode = std::fs::metadata(key).map_or(0, |file| file.permissions().mode());
             if mode & 0o007 != 0 {
                 return Err(format!("{key} is open to every user of this machine: chmod o= {key}"));
