@@ -11,6 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -41,7 +42,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// For `configtest`, which runs as root but may run elsewhere: are the files there?
+    /// For `configtest`, which runs as root but may run elsewhere: are the files there, and is the
+    /// key kept from others?
     pub(crate) fn exist(&self) -> Result<(), String> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         for path in self.roots.iter().chain(client) {
@@ -49,6 +51,12 @@ impl Tls {
                 Ok(file) if file.is_file() => {}
                 Ok(_) => return Err(format!("{path} is not a file")),
                 Err(error) => return Err(format!("{path}: {}", reason(&error))),
+            }
+        }
+        if let Some((_, key)) = &self.client {
+            let mode = std::fs::metadata(key).map_or(0, |file| file.permissions().mode());
+            if mode & 0o007 != 0 {
+                return Err(format!("{key} is open to every user of this machine: chmod o= {key}"));
             }
         }
         Ok(())

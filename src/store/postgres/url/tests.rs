@@ -1,4 +1,5 @@
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 
 fn url(text: &str) -> Url {
     Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -113,6 +114,21 @@ fn modes() {
     assert_eq!(missing.unwrap(), "/no/such: no such file");
     let unknown = Url::parse("postgresql://a/s?sslmod=x").err().unwrap();
     assert!(unknown.contains("sslmod=") && unknown.contains("sslrootcert"), "{unknown}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let key = std::env::temp_dir().join(format!("authnz-django-key-{}", std::process::id()));
+    std::fs::write(&key, "").unwrap();
+    let path = key.display();
+    let url = format!("postgresql://a/s?sslcert=/etc/hosts&sslkey={path}");
+    for (mode, taken) in [(0o644, false), (0o604, false), (0o601, false), (0o640, true)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Url::parse(&url).err();
+        assert_eq!(error.is_none(), taken, "{mode:o}: {error:?}");
+        assert!(error.is_none_or(|error| error.contains(&format!("chmod o= {path}"))));
+    }
+    std::fs::remove_file(&key).unwrap();
 }
 
 #[test]
