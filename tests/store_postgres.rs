@@ -23,6 +23,7 @@ const SCHEMA: &str = r#"
     INSERT INTO auth_user_groups (user_id, group_id) VALUES (1, 1), (1, 2);
     CREATE TABLE odd (nr bigint, "E Mail" text, pw text, active smallint);
     INSERT INTO odd VALUES (7, 'alice', 'x', 1), (8, 'twice', '', 1), (9, 'twice', '', 1);
+    CREATE TABLE days (id int, day date, pw text); INSERT INTO days VALUES (1, '2024-02-29', '');
     CREATE ROLE apache LOGIN PASSWORD 's3cret'; CREATE ROLE nobody LOGIN;
     CREATE ROLE few LOGIN CONNECTION LIMIT 1;
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO apache, few;
@@ -123,6 +124,10 @@ impl Cluster {
     }
 
     fn sql(&self, sql: &str) -> String {
+        self.sql_in("postgres", sql)
+    }
+
+    fn sql_in(&self, database: &str, sql: &str) -> String {
         let output = run(command(&bin("psql")).arg("-h").arg(&self.dir).args([
             "-p",
             &self.port.to_string(),
@@ -131,7 +136,7 @@ impl Cluster {
             "ON_ERROR_STOP=1",
             "-c",
             sql,
-            "postgres",
+            database,
         ]));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -261,6 +266,18 @@ fn users_and_their_groups() {
         for nobody in ["alice", "99999999999999999999999"] {
             assert_eq!(ask_model(&store, &number, nobody), Ok(None));
         }
+        let day = [
+            "a.B",
+            "table=days",
+            "username=day",
+            "password=pw",
+            "is_active=none",
+            "groups_table=none",
+        ];
+        assert!(ask_model(&store, &day, "2024-02-29").unwrap().is_some());
+        for nobody in ["alice", "2023-02-29", "2024-02-29 25:00"] {
+            assert_eq!(ask_model(&store, &day, nobody), Ok(None), "{nobody}");
+        }
         let column = ask_model(&store, &["auth.User", "password=pasword"], "alice");
         let column = column.unwrap_err().to_string();
         assert!(column.contains("AuthDjangoUserModel names the columns"), "{column}");
@@ -284,6 +301,26 @@ fn users_and_their_groups() {
     assert!(ask(&primary, "alice").unwrap().is_some());
     let replica = error(&open(&[&cluster.url("?target_session_attrs=read-only")]));
     assert!(replica.contains("not read only"), "{replica}");
+}
+
+/// A name that the server's encoding has no letters for is nobody's.
+#[test]
+fn a_database_of_another_encoding() {
+    let cluster = Cluster::new();
+    cluster.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let sql = "CREATE TABLE auth_user (id int, username text, password text, is_active boolean); \
+               INSERT INTO auth_user VALUES (1, U&'J\\00FCrgen', '', true); \
+               GRANT SELECT ON auth_user TO apache";
+    cluster.sql_in("latin", sql);
+    for words in ["statements=prepared", "statements=unnamed"] {
+        let store = open(&[&cluster.url("").replace("/postgres", "/latin"), words]);
+        let model = ["auth.User", "groups_table=none"];
+        assert_eq!(ask_model(&store, &model, "Jürgen").unwrap().unwrap().username, "Jürgen");
+        for nobody in ["日本", "Jürgen\u{20ac}", "\u{fffd}"] {
+            assert_eq!(ask_model(&store, &model, nobody), Ok(None), "{nobody}");
+        }
+        assert!(ask_model(&store, &model, "Jürgen").unwrap().is_some());
+    }
 }
 
 #[test]

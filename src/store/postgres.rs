@@ -155,7 +155,7 @@ impl Fetch for Connections {
         let timeout = seconds(self.settings.limits.timeout);
         let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
             Ok(Ok(rows)) => rows,
-            Ok(Err(error)) if error::no_such_value(&error) => return Ok(None),
+            Ok(Err(error)) if error::no_such_value(&error, username) => return Ok(None),
             Ok(Err(error)) => return Err(error::querying(&error, model, &timeout)),
             Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };

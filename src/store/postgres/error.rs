@@ -25,11 +25,18 @@ pub(super) fn lost_statement(error: &Error) -> bool {
         || code == Some(&SqlState::DUPLICATE_PSTATEMENT)
 }
 
-/// Can the column not even hold such a user name? Then nobody has it.
-pub(super) fn no_such_value(error: &Error) -> bool {
-    let code = error.code();
-    code == Some(&SqlState::INVALID_TEXT_REPRESENTATION)
-        || code == Some(&SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
+/// Can the column, or the server's encoding, not even hold such a user name? Then nobody has it.
+pub(super) fn no_such_value(error: &Error, username: &str) -> bool {
+    let Some(code) = error.code() else { return false };
+    let wrong_type = [
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        SqlState::INVALID_DATETIME_FORMAT,
+        SqlState::DATETIME_FIELD_OVERFLOW,
+    ];
+    // Every encoding of a server has ASCII: where the name is no more, it is not what was refused.
+    let no_letters = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
+    wrong_type.contains(code) || (no_letters.contains(code) && !username.is_ascii())
 }
 
 /// Why there is no connection to `place`.
