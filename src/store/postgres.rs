@@ -156,7 +156,7 @@ impl Fetch for Connections {
         let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) if error::no_such_value(&error, username) => return Ok(None),
-            Ok(Err(error)) => return Err(error::querying(&error, model, &timeout)),
+            Ok(Err(error)) => return Err(error::querying(&error, &timeout)),
             Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };
         match &rows[..] {

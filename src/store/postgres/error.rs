@@ -4,7 +4,6 @@
 
 use crate::store::failure::Failure;
 use crate::store::sql::one_line;
-use crate::user::UserModel;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use tokio_postgres::Error;
@@ -71,8 +70,8 @@ fn has_errno(error: Option<&io::Error>) -> bool {
     error.is_some_and(|error| error.raw_os_error().is_some())
 }
 
-/// Why the query about `model` has no answer.
-pub(super) fn querying(error: &Error, model: &UserModel, timeout: &str) -> Failure {
+/// Why the query has no answer.
+pub(super) fn querying(error: &Error, timeout: &str) -> Failure {
     let Some(db) = error.as_db_error() else {
         return Failure::Broken(chain(error));
     };
@@ -85,28 +84,21 @@ pub(super) fn querying(error: &Error, model: &UserModel, timeout: &str) -> Failu
     if fatal || code.code().starts_with("08") || code.code().starts_with("57P") {
         return Failure::Broken(message);
     }
-    Failure::Query(format!("{message}{}", remedy(db, model)))
+    Failure::Query(format!("{message}{}", remedy(db)))
 }
 
-fn remedy(error: &DbError, model: &UserModel) -> String {
+fn remedy(error: &DbError) -> &'static str {
     let code = error.code();
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        let mut tables = vec![&model.table];
-        if let Some(groups) = &model.groups {
-            tables.extend([&groups.through, &groups.table]);
-        }
-        let tables: Vec<_> = tables.into_iter().map(|table| format!("\"{table}\"")).collect();
-        format!(": GRANT SELECT ON {} TO this role", tables.join(", "))
+        ": GRANT SELECT on the columns that it reads to this role, as the README has it"
     } else if *code == SqlState::UNDEFINED_TABLE {
         ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=); \
          is this the site's database, and migrated?"
-            .into()
     } else if *code == SqlState::UNDEFINED_COLUMN {
         ": AuthDjangoUserModel names the columns (username=, password=, is_active=, id=, \
          groups_user_id=, groups_group_id=, group_name=)"
-            .into()
     } else {
-        String::new()
+        ""
     }
 }
 
