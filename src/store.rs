@@ -256,8 +256,9 @@ impl Database {
         self.backend.check()
     }
 
-    /// Whether somebody listens where the database should be; asked once at start, for at most a
-    /// second a host, because a server that starts before its database is to be told.
+    /// Whether somebody listens where the database should be; asked at start, because a server that
+    /// starts before its database is to be told. Each host has at most a second to accept; for a
+    /// name, the resolver's own time-out comes on top (`resolv.conf`: 5 s, twice for each server).
     ///
     /// # Errors
     /// The reason, for a warning: the database may be there before the first request.

@@ -10,7 +10,7 @@ use super::pool::{Connector, Limits};
 use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
-use file::{DatabaseFile, Seen};
+use file::{DatabaseFile, Kept, REPLACED, Seen};
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags};
 use std::fmt::Write;
@@ -95,13 +95,15 @@ struct Connection {
     database: rusqlite::Connection,
     interrupt: Arc<InterruptHandle>,
     seen: Seen,
+    /// Dropped after the connection, whose locks go when the file is closed.
+    _kept: Arc<Kept>,
 }
 
 impl Connector for Connections {
     type Connection = Connection;
 
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let (seen, _held) = self.file.hold(&*self.host, deadline)?;
+        let (seen, kept, _held) = self.file.hold(&*self.host, deadline)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -109,7 +111,7 @@ impl Connector for Connections {
         let fail = |error| self.failure(&error, false);
         let database = rusqlite::Connection::open_with_flags(uri, flags).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
-        let connection = Connection { database, interrupt, seen };
+        let connection = Connection { database, interrupt, seen, _kept: kept };
         self.bounded(&connection, deadline)?;
         // Opening reads nothing yet.
         let works =
@@ -119,7 +121,7 @@ impl Connector for Connections {
             Err(error) => return Err(fail(error)),
         }
         if self.file.look().map_err(Failure::Broken)? != seen {
-            return Err(Failure::Broken("the file was replaced while it was opened".into()));
+            return Err(Failure::Broken(REPLACED.into()));
         }
         Ok(connection)
     }

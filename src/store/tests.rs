@@ -97,6 +97,14 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
+#[test]
+fn hosts_in_any_order_fail_with_one_text() {
+    let url = "postgresql://me@127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/site?load_balance_hosts=random";
+    let texts: std::collections::HashSet<_> =
+        (0..40).map(|_| ask(&*open(&[url])).unwrap_err()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+}
+
 /// A database of numbers, which takes its time.
 #[derive(Default)]
 struct Slow {

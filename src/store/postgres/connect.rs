@@ -4,7 +4,7 @@
 
 use super::url::Place;
 use super::{Connection, Connections, error};
-use crate::store::failure::Failure;
+use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -55,7 +55,11 @@ impl Connections {
                 Err(failure) => failures.push(failure),
             }
         }
-        let all: Vec<&str> = failures.iter().map(Failure::text).collect();
+        let mut all: Vec<&str> = failures.iter().map(Failure::text).collect();
+        if self.settings.shuffled {
+            // Repeated errors are told apart by their text, which is the same in any order then.
+            all.sort_unstable();
+        }
         let all = all.join("; ");
         Err(match failures.pop() {
             Some(Failure::TimedOut(_)) => Failure::TimedOut(all),
@@ -117,7 +121,6 @@ impl Connections {
         place: &str,
         deadline: Instant,
     ) -> Result<Client, Failure> {
-        let started = Instant::now();
         let tls = self.tls.clone().map_err(Failure::Refused)?;
         let any = config.get_target_session_attrs() == TargetSessionAttrs::Any;
         let mut without = self.without_options.load(Ordering::Relaxed);
@@ -152,8 +155,11 @@ impl Connections {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(error::connecting(&error, place)),
             Err(_) => {
-                let waited = started.elapsed().as_secs_f64();
-                Err(Failure::TimedOut(format!("{place}: no answer within {waited:.1} s")))
+                // What is configured, though it may have been less: the text must not vary.
+                let limit = self.settings.limits.timeout;
+                let most = self.settings.config.get_connect_timeout();
+                let limit = seconds(most.map_or(limit, |most| limit.min(*most)));
+                Err(Failure::TimedOut(format!("{place}: no answer within {limit}")))
             }
         }
     }

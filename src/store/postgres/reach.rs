@@ -1,5 +1,6 @@
 //! Whether somebody listens where the database should be: asked at start, before the fork, so
-//! without a thread that would be left behind.
+//! without a thread that would be left behind. That is why a name is asked for by the system's own
+//! call, which nothing here can end: only the resolver's time-out bounds it.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
 
-/// How long each host may take to accept a connection.
+/// How long each host may take to accept a connection, all the addresses of its name together.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// # Errors
