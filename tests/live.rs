@@ -17,6 +17,7 @@ mod differential;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod queries;
 mod readme;
 mod requests;
 mod sqlite;
