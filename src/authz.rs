@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Error;
+use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::ffi::CStr;
@@ -134,6 +135,48 @@ pub fn groups_for_user(
     })
 }
 
+/// The word after `Require` for a query of the administrator's.
+pub const QUERY: &CStr = c"django-query";
+
+/// `Require django-query NAME …`: whether the query has a row for `user`, who is active, and the
+/// words behind its name, each at its place.
+///
+/// # Errors
+/// When the words do not suffice, or the database gave no answer in the time that the request has
+/// for it.
+pub fn has_row(
+    store: &dyn Store,
+    name: &str,
+    query: &Query,
+    user: &User,
+    words: &[String],
+    patience: &Patience,
+) -> Result<bool, Error> {
+    enough_words(query, words.len())
+        .map_err(|reason| Error::UnfitQuery { name: name.to_owned(), reason })?;
+    let values = Values { user_id: &user.id, username: &user.username, words, ..Values::default() };
+    patience
+        .ask(store, |deadline| store.exists(query, &values, deadline))
+        .map_err(|error| error.of_query(name))
+}
+
+/// Whether a Require line of so many words gives the query what it needs.
+///
+/// # Errors
+/// The reason and the remedy.
+pub fn enough_words(query: &Query, words: usize) -> Result<(), String> {
+    match query.words() {
+        needed if needed > words => Err(format!(
+            "the query uses :word{needed}, and the line Require django-query has words up to \
+             :word{words} behind the query's name"
+        )),
+        _ if query.takes("realm") => {
+            Err("the query uses :realm, which there is for AuthDjangoRealmHash alone".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +217,15 @@ mod tests {
             assert!(Permission::check(words).is_err(), "{words:?}");
         }
         assert!(Staff::check(&[Some("x")]).is_err() && Superuser::check(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_query_needs_its_words() {
+        let query = Query::parse("SELECT 1 WHERE :word1 = :word3").unwrap();
+        assert!(enough_words(&query, 2).unwrap_err().contains(":word3"));
+        assert_eq!(enough_words(&query, 3), Ok(()));
+        assert_eq!(enough_words(&Query::parse("SELECT 1").unwrap(), 0), Ok(()));
+        assert!(enough_words(&Query::parse("SELECT :realm").unwrap(), 0).is_err());
     }
 
     #[test]

@@ -355,8 +355,13 @@ impl<C: Fetch> Store for Pooled<C> {
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {
-        let rows = self.ask(&C::DIALECT.user(model, wants, username), deadline)?;
-        row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
+        let found = self
+            .ask(&C::DIALECT.user(model, wants, username), deadline)
+            .and_then(|rows| row::user(rows, model, wants).map_err(|reason| self.wrong(reason)));
+        found.map_err(|error| match &model.query_name {
+            Some(name) => error.of_query(name),
+            None => error,
+        })
     }
 
     fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {

@@ -18,6 +18,7 @@ mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod queries;
 mod readme;
 mod requests;
 mod sqlite;

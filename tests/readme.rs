@@ -76,7 +76,8 @@ fn passes(text: &str) {
     fs::write(&password, "secret\n").unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let config = text.replace("/etc/apache2/", &format!("{}/", etc.display()));
-    let result = Setup::new("readme", config).modules(&["authz_groupfile"]).configtest();
+    let result =
+        Setup::new("readme", config).modules(&["authz_groupfile", "auth_digest"]).configtest();
     fs::remove_dir_all(etc).unwrap();
     let message = result.unwrap_or_else(|message| panic!("{text}\n{message}"));
     assert!(message.contains("Syntax OK"), "{text}\n{message}");

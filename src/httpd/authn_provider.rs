@@ -1,11 +1,12 @@
-//! `AuthBasicProvider django`, and `AuthFormProvider django`, which httpd asks in the same way.
+//! `AuthBasicProvider django`, `AuthFormProvider django`, which httpd asks in the same way, and
+//! `AuthDigestProvider django`.
 
 use super::child::KnownSite;
 use super::memo::Memo;
 use super::pool::Pool;
 use super::request::Request;
 use super::{bytes, child, ffi, guard, log};
-use crate::authn::{self, Decision, Reason};
+use crate::authn::{self, Decision, RealmHash, Reason};
 use crate::config::Unavailable;
 use crate::error::Error;
 use std::ffi::{c_char, c_int};
@@ -17,8 +18,10 @@ struct Provider(ffi::authn_provider);
 // SAFETY: functions, and nobody writes over them.
 unsafe impl Sync for Provider {}
 
-static PROVIDER: Provider =
-    Provider(ffi::authn_provider { check_password: Some(check_password), get_realm_hash: None });
+static PROVIDER: Provider = Provider(ffi::authn_provider {
+    check_password: Some(check_password),
+    get_realm_hash: Some(get_realm_hash),
+});
 
 /// Registers the provider, for internal requests too: httpd need not ask again for a sub-request
 /// in the same section.
@@ -48,7 +51,7 @@ extern "C" fn check_password(
     guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
         match decide(&request, request.top().memo(), user, password) {
             Ok((site, Decision::Granted(user))) => {
-                request.memo().grant(&site, &user);
+                request.memo().grant(user.username.as_bytes(), &site, &user);
                 request.set_user(&user.username);
                 ffi::authn_status_AUTH_GRANTED
             }
@@ -60,17 +63,76 @@ extern "C" fn check_password(
                 tell(&request, user, &reason);
                 ffi::authn_status_AUTH_USER_NOT_FOUND
             }
-            Err(error) => {
-                fail(&request, user, "authentication", &error);
-                match (error, outage(&request)) {
-                    (Error::Unavailable { .. }, Unavailable::NotFound) => {
-                        ffi::authn_status_AUTH_USER_NOT_FOUND
-                    }
-                    _ => ffi::authn_status_AUTH_GENERAL_ERROR,
-                }
-            }
+            Err(error) => failed(&request, user, &error),
         }
     })
+}
+
+/// `mod_auth.h`, `get_realm_hash`: for mod_auth_digest, and for mod_auth_basic with
+/// `AuthBasicUseDigestAlgorithm MD5`. `r->user` stays what the client sent and has hashed.
+extern "C" fn get_realm_hash(
+    raw: *mut ffi::request_rec,
+    user: *const c_char,
+    realm: *const c_char,
+    place: *mut *mut c_char,
+) -> ffi::authn_status {
+    // SAFETY: httpd hands us the request and both strings for this callback.
+    let (request, user, realm) = unsafe { (Request::new(raw), bytes(user), bytes(realm)) };
+    guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
+        match realm_hash(&request, request.top().memo(), user, realm) {
+            Ok((site, RealmHash::Found(found, hash))) => {
+                // Both callers end the request with 401 unless the client's hash fits this one, so
+                // no Require line meets a user who was not verified.
+                request.memo().grant(user, &site, &found);
+                // SAFETY: httpd asks for the hash there.
+                unsafe { *place = request.pool().c_str(&hash) };
+                ffi::authn_status_AUTH_USER_FOUND
+            }
+            Ok((_, RealmHash::Denied(reason))) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_DENIED
+            }
+            Ok((_, RealmHash::UserNotFound(reason))) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_USER_NOT_FOUND
+            }
+            Err(error) => failed(&request, user, &error),
+        }
+    })
+}
+
+/// Reads the user as for a password first, and then the hash.
+fn realm_hash(
+    request: &Request<'_>,
+    memo: &Memo,
+    user: &[u8],
+    realm: &[u8],
+) -> Result<(Arc<KnownSite>, RealmHash), Error> {
+    let config = request.config().ok_or(Error::NoDatabase)?;
+    let site = child::site(Some(config))?;
+    let name = &config.realm_hash.get().ok_or(Error::NoRealmHash)?.0;
+    let query = child::query(config, name)?;
+    if query.words() > 0 {
+        let reason = "a query for AuthDjangoRealmHash has no Require line, and no :word1".into();
+        return Err(Error::UnfitQuery { name: name.clone(), reason });
+    }
+    let (username, _) = authn::decode(user, b"");
+    let (realm, _) = authn::decode(realm, b"");
+    let (known, values) = (&site.site, vec![username.to_string(), realm.to_string()]);
+    let found = memo.realm_hashes.get(&site, query, values, || {
+        let query = (name.as_str(), &**query);
+        authn::realm_hash(known, config.wants, query, &username, &realm, &memo.patience)
+    })?;
+    Ok((site, found))
+}
+
+/// The answer to an error.
+fn failed(request: &Request<'_>, user: &[u8], error: &Error) -> ffi::authn_status {
+    fail(request, user, "authentication", error);
+    match (error, outage(request)) {
+        (Error::Unavailable { .. }, Unavailable::NotFound) => ffi::authn_status_AUTH_USER_NOT_FOUND,
+        _ => ffi::authn_status_AUTH_GENERAL_ERROR,
+    }
 }
 
 /// What an outage means here.
@@ -87,7 +149,7 @@ fn decide(
     password: &[u8],
 ) -> Result<(Arc<KnownSite>, Decision), Error> {
     let config = request.config().ok_or(Error::NoDatabase)?;
-    let site = child::site(config).ok_or(Error::NoDatabase)?;
+    let site = child::site(Some(config))?;
     let hashers = child::hashers(config);
     if let Some(decision) = memo.verified(&site, hashers, user, password) {
         return Ok((site, decision));
@@ -116,7 +178,7 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
         format!("user {user}: authentication failure for \"{uri}\": {reason}")
     };
     match reason {
-        Reason::Refused(_) | Reason::Ambiguous => {
+        Reason::Refused(_) | Reason::Ambiguous | Reason::MalformedRealmHash => {
             let key = format!("{}: {reason}", String::from_utf8_lossy(user));
             log::request_limited(request, log::Level::Warning, &key, text);
         }

@@ -14,6 +14,9 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+/// A user, and the site that knows him.
+pub(super) type KnownUser = (Arc<KnownSite>, Arc<User>);
+
 /// A table that httpd only reads.
 pub(super) struct Provider(pub(super) ffi::authz_provider);
 
@@ -135,12 +138,12 @@ pub(super) fn user(
     request: &Request<'_>,
     name: &[u8],
     wants: Wants,
-) -> Result<Option<(Arc<KnownSite>, Arc<User>)>, Error> {
+) -> Result<Option<KnownUser>, Error> {
     let granted = request.memo().granted(name);
     let site = match &granted {
         Some((_, user)) if user.known.cover(wants) => return Ok(granted),
         Some((site, _)) => Arc::clone(site),
-        None => request.config().and_then(child::site).ok_or(Error::NoDatabase)?,
+        None => child::site(request.config())?,
     };
     let memo = request.top().memo();
     if let Some(user) = memo.looked_up(&site, name, wants) {

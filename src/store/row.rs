@@ -50,6 +50,9 @@ fn list(value: Option<String>) -> Option<Vec<String>> {
 }
 
 fn several_rows(model: &UserModel) -> String {
+    if model.query.is_some() {
+        return "more than one row is this user's: a query of users must find one at most".into();
+    }
     format!(
         "more than one row of \"{}\" has this user name: give its column \"{}\" a UNIQUE constraint",
         model.table, model.username

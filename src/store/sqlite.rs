@@ -11,6 +11,7 @@ use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
 use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
 use file::{DatabaseFile, Kept, REPLACED, Seen};
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags};
 use std::fmt::Write;
@@ -110,6 +111,8 @@ impl Connector for Connections {
         let uri = uri(self.file.path(), seen.ours);
         let fail = |error| self.failure(&error, false);
         let database = rusqlite::Connection::open_with_flags(uri, flags).map_err(fail)?;
+        // A mistyped name in double quotes is an error, not a text that a client could send.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
         let connection = Connection { database, interrupt, seen, _kept: kept };
         self.bounded(&connection, deadline)?;
@@ -188,8 +191,8 @@ impl Connections {
             ErrorCode::SystemIoFailure => Failure::Broken(message),
             _ if message.contains("no such table") || message.contains("no such column") => {
                 Failure::Query(format!(
-                    "{message}: AuthDjangoUserModel names the tables and columns; is this the \
-                     site's database, and migrated?"
+                    "{message}: AuthDjangoUserModel names the tables and columns, \
+                     AuthDjangoQuery those of its own; is this the site's database, and migrated?"
                 ))
             }
             _ if opened => Failure::Query(message),

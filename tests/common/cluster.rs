@@ -232,6 +232,18 @@ impl Database {
         }
     }
 
+    /// Runs SQL as the owner of the database.
+    pub fn sql(&self, sql: &str) {
+        match self {
+            Self::Sqlite(path) => {
+                run(Command::new("sqlite3").arg("-bail").arg(path).arg(sql));
+            }
+            Self::Postgresql(cluster) => {
+                cluster.sql("site", sql);
+            }
+        }
+    }
+
     /// For DJANGO_DB.
     pub fn django(&self) -> String {
         match self {

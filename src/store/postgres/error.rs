@@ -94,11 +94,11 @@ fn remedy(error: &DbError) -> &'static str {
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         ": GRANT SELECT on the columns that it reads to this role, as the README has it"
     } else if *code == SqlState::UNDEFINED_TABLE {
-        ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=); \
-         is this the site's database, and migrated?"
+        ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=), \
+         AuthDjangoQuery those of its own; is this the site's database, and migrated?"
     } else if *code == SqlState::UNDEFINED_COLUMN {
         ": AuthDjangoUserModel names the columns (username=, password=, is_active=, id=, \
-         groups_user_id=, groups_group_id=, group_name=)"
+         groups_user_id=, groups_group_id=, group_name=), AuthDjangoQuery those of its own"
     } else {
         ""
     }
