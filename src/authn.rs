@@ -68,7 +68,7 @@ impl fmt::Display for Reason {
 pub fn check_password(
     site: &Site,
     hashers: &Hashers,
-    wants: Wants,
+    wants: &Wants,
     username: &str,
     password: &str,
     patience: &Patience,
@@ -122,7 +122,7 @@ mod tests {
         fn get_by_natural_key(
             &self,
             _: &UserModel,
-            _: Wants,
+            _: &Wants,
             username: &str,
             _: Instant,
         ) -> Result<Found, Error> {
@@ -173,15 +173,8 @@ mod tests {
 
     fn ask(username: &str, password: &str) -> Decision {
         let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(
-            &site(),
-            &hashers,
-            Wants::default(),
-            username,
-            password,
-            &Patience::default(),
-        )
-        .unwrap()
+        check_password(&site(), &hashers, &Wants::NOTHING, username, password, &Patience::default())
+            .unwrap()
     }
 
     #[test]

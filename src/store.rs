@@ -40,7 +40,7 @@ pub trait Store: Send + Sync {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error>;
@@ -350,7 +350,7 @@ impl<C: Fetch> Store for Pooled<C> {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {

@@ -14,10 +14,13 @@ mod common;
 
 mod configuration;
 mod differential;
+mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod permissions;
 mod readme;
 mod requests;
 mod sqlite;
 mod store_postgres;
+mod unavailable;

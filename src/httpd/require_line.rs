@@ -27,7 +27,7 @@ impl<'a> Command<'a> {
     }
 
     /// Notes in the section's configuration what the line will ask of a user's row.
-    pub(super) fn wants(&self, wants: Wants) {
+    pub(super) fn wants(&self, wants: &Wants) {
         // SAFETY: `new`; our value in the section's vector is NULL, where the section has none of
         // our directives, or what `create_dir_config` made for it, and nobody else has it now.
         unsafe {
@@ -113,7 +113,7 @@ impl Line {
             })
             .collect();
         R::check(&literals)?;
-        command.wants(R::WANTS);
+        command.wants(&R::WANTS);
         Ok(Self { words })
     }
 
