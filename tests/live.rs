@@ -14,7 +14,7 @@ mod common;
 
 mod configuration;
 mod differential;
-mod export;
+mod environment;
 mod groups;
 mod hashers;
 mod lifecycle;
