@@ -90,7 +90,7 @@ impl fmt::Display for Reason {
 pub fn check_password(
     site: &Site,
     hashers: &Hashers,
-    wants: Wants,
+    wants: &Wants,
     username: &str,
     password: &str,
     patience: &Patience,
@@ -123,7 +123,7 @@ pub fn check_password(
 /// When the database gave no answer in the time that the request has for it.
 pub fn realm_hash(
     site: &Site,
-    wants: Wants,
+    wants: &Wants,
     (query_name, query): (&str, &Query),
     username: &str,
     realm: &str,
@@ -185,7 +185,7 @@ mod tests {
         fn get_by_natural_key(
             &self,
             _: &UserModel,
-            _: Wants,
+            _: &Wants,
             username: &str,
             _: Instant,
         ) -> Result<Found, Error> {
@@ -240,15 +240,8 @@ mod tests {
 
     fn ask(username: &str, password: &str) -> Decision {
         let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(
-            &site(),
-            &hashers,
-            Wants::default(),
-            username,
-            password,
-            &Patience::default(),
-        )
-        .unwrap()
+        check_password(&site(), &hashers, &Wants::NOTHING, username, password, &Patience::default())
+            .unwrap()
     }
 
     #[test]
@@ -277,7 +270,7 @@ mod tests {
         let ask = |username: &str, realm: &str| {
             let query = ("ha1", &Query::parse("SELECT 1").unwrap());
             let patience = Patience::default();
-            realm_hash(&site(), Wants::default(), query, username, realm, &patience).unwrap()
+            realm_hash(&site(), &Wants::NOTHING, query, username, realm, &patience).unwrap()
         };
         let RealmHash::Found(user, hash) = ask("alice", "x") else { panic!() };
         assert_eq!((user.username.as_str(), hash.len()), ("alice", 32));

@@ -33,7 +33,7 @@ pub struct Group;
 
 impl Rule for Group {
     const NAME: &CStr = c"django-group";
-    const WANTS: Wants = Wants { flags: false, permissions: false };
+    const WANTS: Wants = Wants::NOTHING;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {
@@ -55,7 +55,7 @@ pub struct Staff;
 
 impl Rule for Staff {
     const NAME: &CStr = c"django-staff";
-    const WANTS: Wants = Wants { flags: true, permissions: false };
+    const WANTS: Wants = Wants::FLAGS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         no_words(words)
@@ -71,7 +71,7 @@ pub struct Superuser;
 
 impl Rule for Superuser {
     const NAME: &CStr = c"django-superuser";
-    const WANTS: Wants = Wants { flags: true, permissions: false };
+    const WANTS: Wants = Wants::FLAGS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         no_words(words)
@@ -91,7 +91,7 @@ pub struct Permission;
 
 impl Rule for Permission {
     const NAME: &CStr = c"django-permission";
-    const WANTS: Wants = Wants { flags: true, permissions: true };
+    const WANTS: Wants = Wants::PERMISSIONS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {
@@ -123,7 +123,7 @@ impl Rule for Permission {
 pub fn groups_for_user(
     store: &dyn Store,
     model: &UserModel,
-    wants: Wants,
+    wants: &Wants,
     username: &str,
     patience: &Patience,
 ) -> Result<Option<Arc<User>>, Error> {

@@ -7,7 +7,7 @@ use crate::hashers::Hashers;
 use crate::query::{self, Query};
 use crate::secret::Source;
 use crate::store::Database;
-use crate::user::{UserModel, Wants};
+use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -162,11 +162,22 @@ impl Config {
         }
     }
 
-    /// Whether what one section says of its database fits together.
+    /// What the Require lines of this place and its variables ask of a user's row.
+    pub fn asks(&self) -> Wants {
+        match self.export.get() {
+            Some(export) => self.wants.or(&export.wants(self.user_model.get().map(Arc::as_ref))),
+            None => self.wants.clone(),
+        }
+    }
+
+    /// Whether what one section says fits together.
     ///
     /// # Errors
     /// The reason and the remedy, for `apachectl configtest`.
     pub fn check(&self) -> Result<(), String> {
+        if let (Some(export), Some(model)) = (self.export.get(), self.user_model.get()) {
+            export.check(model).map_err(|reason| format!("AuthDjangoExport: {reason}"))?;
+        }
         match (self.database.get(), self.password.get()) {
             (Some(database), Some(_)) if !database.takes_password() => Err(format!(
                 "AuthDjangoDatabasePassword: the database {} has no use for it here: remove one of \
@@ -196,7 +207,7 @@ macro_rules! directives {
                 let mut merged = Self {
                     $($field: Field::merge(&base.$field, &add.$field),)*
                     group_file: base.group_file || add.group_file,
-                    wants: base.wants.or(add.wants),
+                    wants: base.wants.or(&add.wants),
                 };
                 if add.password.0.is_none() && add.changes_database(base) {
                     merged.password = Setting::default();
@@ -239,6 +250,9 @@ directives! {
     c"AuthDjangoUnavailable" "error|not-found" = "error",
         c"What it means to a login that the database is not available" =>
         unavailable: Setting<Unavailable>;
+    c"AuthDjangoExport" "NAME …" = "none",
+        c"Columns of the user, groups, permissions and flags, for the environment" =>
+        export: Setting<Export>;
 }
 
 impl FromWords for Database {
@@ -248,6 +262,12 @@ impl FromWords for Database {
 }
 
 impl FromWords for UserModel {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        Self::parse(words)
+    }
+}
+
+impl FromWords for Export {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         Self::parse(words)
     }

@@ -41,7 +41,7 @@ pub trait Store: Send + Sync {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error>;
@@ -351,7 +351,7 @@ impl<C: Fetch> Store for Pooled<C> {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {

@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod export;
+
+pub use export::Export;
+
 use crate::query::{self, Query};
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +31,8 @@ pub struct User {
     /// The user's own permissions and those of the groups, as `app_label.codename`; empty if they
     /// were not asked for.
     pub permissions: Vec<String>,
+    /// The columns that were asked for, in that order; `None` for NULL.
+    pub columns: Vec<Option<String>>,
     /// What was asked for.
     pub known: Wants,
 }
@@ -41,26 +47,40 @@ impl User {
 }
 
 /// What a place asks of a user beyond what a login takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
     /// `is_staff` and `is_superuser`.
     pub flags: bool,
     /// The permissions.
     pub permissions: bool,
+    /// Further columns of the user, each once.
+    pub columns: Vec<String>,
 }
 
 impl Wants {
+    /// What a login takes.
+    pub const NOTHING: Self = Self { flags: false, permissions: false, columns: Vec::new() };
+    /// And whether the user is staff or a superuser.
+    pub const FLAGS: Self = Self { flags: true, permissions: false, columns: Vec::new() };
+    /// And what `has_perm` needs.
+    pub const PERMISSIONS: Self = Self { flags: true, permissions: true, columns: Vec::new() };
+
     /// What either asks for.
-    pub fn or(self, other: Self) -> Self {
+    pub fn or(&self, other: &Self) -> Self {
+        let mut columns = self.columns.clone();
+        columns.extend(other.columns.iter().filter(|name| !self.columns.contains(name)).cloned());
         Self {
             flags: self.flags || other.flags,
             permissions: self.permissions || other.permissions,
+            columns,
         }
     }
 
     /// Whether who knows this knows `other`.
-    pub fn cover(self, other: Self) -> bool {
-        self.or(other) == self
+    pub fn cover(&self, other: &Self) -> bool {
+        (self.flags || !other.flags)
+            && (self.permissions || !other.permissions)
+            && other.columns.iter().all(|name| self.columns.contains(name))
     }
 }
 
@@ -410,10 +430,16 @@ mod tests {
 
     #[test]
     fn wants_add_up() {
-        let (flags, all) =
-            (Wants { flags: true, ..Wants::default() }, Wants { flags: true, permissions: true });
-        assert!(all.cover(flags) && !flags.cover(all) && flags.cover(Wants::default()));
-        assert_eq!(flags.or(Wants { permissions: true, flags: false }), all);
+        let flags = Wants { flags: true, ..Wants::NOTHING };
+        let columns = |names: &[&str]| Wants {
+            columns: names.iter().map(|&name| name.into()).collect(),
+            permissions: true,
+            ..Wants::NOTHING
+        };
+        let all = Wants { flags: true, ..columns(&["email", "phone"]) };
+        assert!(all.cover(&flags) && !flags.cover(&all) && flags.cover(&Wants::NOTHING));
+        assert!(all.cover(&columns(&["phone"])) && !all.cover(&columns(&["Phone"])));
+        assert_eq!(flags.or(&columns(&["email"])).or(&columns(&["email", "phone"])), all);
     }
 
     #[test]

@@ -14,12 +14,15 @@ mod common;
 
 mod configuration;
 mod differential;
+mod environment;
 mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod permissions;
 mod queries;
 mod readme;
 mod requests;
 mod sqlite;
 mod store_postgres;
+mod unavailable;

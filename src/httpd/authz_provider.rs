@@ -128,7 +128,7 @@ pub(super) fn judge<R: Rule>(
 ) -> Result<bool, Error> {
     let words = line.words(request)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Ok(user(request, name, R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
+    Ok(user(request, name, &R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
 }
 
 /// The user whom we let in, as his own site knew him; else, where another module vouches for the
@@ -137,7 +137,7 @@ pub(super) fn judge<R: Rule>(
 pub(super) fn user(
     request: &Request<'_>,
     name: &[u8],
-    wants: Wants,
+    wants: &Wants,
 ) -> Result<Option<KnownUser>, Error> {
     let granted = request.memo().granted(name);
     let site = match &granted {
@@ -149,11 +149,11 @@ pub(super) fn user(
     if let Some(user) = memo.looked_up(&site, name, wants) {
         return Ok(user.map(|user| (site, user)));
     }
-    let wants = wants.or(request.config().map(|config| config.wants).unwrap_or_default());
+    let wants = request.config().map_or_else(|| wants.clone(), |config| config.wants.or(wants));
     let (username, _) = crate::authn::decode(name, b"");
     let known = &site.site;
     let user =
-        authz::groups_for_user(&*known.store, &known.model, wants, &username, &memo.patience)?;
-    memo.look_up(&site, name, wants, &user);
+        authz::groups_for_user(&*known.store, &known.model, &wants, &username, &memo.patience)?;
+    memo.look_up(&site, name, &wants, &user);
     Ok(user.map(|user| (site, user)))
 }

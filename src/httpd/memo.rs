@@ -21,6 +21,7 @@ pub(super) struct Memo {
     pub(super) rows: Answers<bool>,
     /// What Digest is verified by.
     pub(super) realm_hashes: Answers<RealmHash>,
+    exported: RefCell<Vec<String>>,
     /// What the request may still wait for databases.
     pub(super) patience: Patience,
 }
@@ -97,12 +98,23 @@ impl Memo {
         });
     }
 
+    /// Keeps the names of variables that a request of the chain may have set; gives all of them.
+    pub(super) fn export<'a>(&self, variables: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut exported = self.exported.borrow_mut();
+        for variable in variables {
+            if !exported.iter().any(|known| known == variable) {
+                exported.push(variable.to_owned());
+            }
+        }
+        exported.clone()
+    }
+
     /// The active user of this name, with what is wanted; `Some(None)`: there is none.
     pub(super) fn looked_up(
         &self,
         site: &Arc<KnownSite>,
         name: &[u8],
-        wants: Wants,
+        wants: &Wants,
     ) -> Option<Option<Arc<User>>> {
         let looked_up = self.looked_up.borrow();
         let known = looked_up.iter().find(|known| {
@@ -116,13 +128,13 @@ impl Memo {
         &self,
         site: &Arc<KnownSite>,
         name: &[u8],
-        wants: Wants,
+        wants: &Wants,
         user: &Option<Arc<User>>,
     ) {
         self.looked_up.borrow_mut().push(LookedUp {
             site: Arc::clone(site),
             username: name.to_vec(),
-            wants,
+            wants: wants.clone(),
             user: user.clone(),
         });
     }

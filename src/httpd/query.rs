@@ -77,7 +77,7 @@ fn judge(request: &Request<'_>, name: &[u8], asked: &Asked) -> Result<bool, Erro
     let config = request.config().ok_or(Error::NoDatabase)?;
     let query = child::query(config, &asked.name)?;
     let words = asked.words.values(request)?;
-    let Some((site, user)) = user(request, name, Wants::default())? else { return Ok(false) };
+    let Some((site, user)) = user(request, name, &Wants::NOTHING)? else { return Ok(false) };
     let mut values = vec![user.id.clone(), user.username.clone()];
     values.extend(words.iter().cloned());
     let memo = request.top().memo();

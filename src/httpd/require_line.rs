@@ -26,8 +26,27 @@ impl<'a> Command<'a> {
         unsafe { Self { raw: &*raw, pool: Pool::new((*raw).pool) } }
     }
 
+    /// Whether the line is that of `<AuthzProviderAlias>`, which httpd reads as if it stood in the
+    /// section around it. What an alias asks must not be asked wherever it is not named.
+    fn is_alias(&self) -> bool {
+        let mut node = self.raw.directive.cast_const();
+        // SAFETY: `new`; the tree of directives outlives the command.
+        while let Some(directive) = unsafe { node.as_ref() } {
+            // SAFETY: as above.
+            let name = unsafe { bytes(directive.directive) };
+            if name.eq_ignore_ascii_case(b"<AuthzProviderAlias") {
+                return true;
+            }
+            node = directive.parent;
+        }
+        false
+    }
+
     /// Notes in the section's configuration what the line will ask of a user's row.
-    pub(super) fn wants(&self, wants: Wants) {
+    pub(super) fn wants(&self, wants: &Wants) {
+        if self.is_alias() {
+            return;
+        }
         // SAFETY: `new`; our value in the section's vector is NULL, where the section has none of
         // our directives, or what `create_dir_config` made for it, and nobody else has it now.
         unsafe {
@@ -109,7 +128,7 @@ impl Line {
         let line = Self::read(command, line)?;
         let literals: Vec<_> = line.words.iter().map(Word::literal).collect();
         R::check(&literals)?;
-        command.wants(R::WANTS);
+        command.wants(&R::WANTS);
         Ok(line)
     }
 

@@ -85,7 +85,7 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
     for _ in 0..20 {
         let deadline = Instant::now() + Duration::from_secs(5);
         let error = store
-            .get_by_natural_key(&UserModel::default(), Wants::default(), "alice", deadline)
+            .get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline)
             .unwrap_err();
         let text = error.to_string();
         assert_eq!(

@@ -128,12 +128,14 @@ impl Cluster {
             return;
         }
         let table = model.to_lowercase().replace('.', "_");
-        let username = if model == "auth.User" { "username" } else { "email" };
+        let username = if model == "auth.User" { "username, is_staff" } else { "email" };
         self.sql(
             "site",
             &format!(
-                "GRANT SELECT (id, {username}, password, is_active) ON {table} TO apache;
-                 GRANT SELECT ON {table}_groups, auth_group TO apache;"
+                "GRANT SELECT (id, {username}, password, is_active, is_superuser) ON {table} TO apache;
+                 GRANT SELECT ON {table}_groups, auth_group TO apache;
+                 GRANT SELECT ON {table}_user_permissions, auth_group_permissions, auth_permission,
+                     django_content_type TO apache;"
             ),
         );
     }
