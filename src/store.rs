@@ -6,9 +6,11 @@ mod failure;
 mod gate;
 mod pool;
 mod postgres;
+mod servers;
 mod sql;
 mod sqlite;
 mod tls;
+mod url;
 
 use crate::error::Error;
 use crate::user::{User, UserModel};

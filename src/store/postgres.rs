@@ -5,14 +5,13 @@
 
 mod connect;
 mod error;
-mod reach;
 mod url;
 
 use super::failure::{Failure, seconds};
 use super::pool::Limits;
 use super::sql::{Dialect, is_true, several_rows};
 use super::tls::Tls;
-use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
+use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::{User, UserModel};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +28,7 @@ use zeroize::Zeroizing;
 const DIALECT: Dialect = Dialect {
     quote: '"',
     text: "text",
-    parameter: "$1",
+    matches: |column| format!("{column} = $1"),
     groups: |name, from| format!("ARRAY(SELECT {name} {from})"),
     no_groups: "CAST('{}' AS text[])",
 };
@@ -78,7 +77,7 @@ impl Backend for Postgres {
     }
 
     fn reach(&self) -> Result<(), String> {
-        reach::reach(&self.settings.places)
+        servers::reach(self.settings.places.iter().map(Place::server))
     }
 
     fn open(

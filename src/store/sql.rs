@@ -11,8 +11,8 @@ pub(crate) struct Dialect {
     pub(crate) quote: char,
     /// The type that every column is asked for as.
     pub(crate) text: &'static str,
-    /// The placeholder of the user name.
-    pub(crate) parameter: &'static str,
+    /// The condition that a column is the user name, which is a parameter.
+    pub(crate) matches: fn(column: &str) -> String,
     /// What encloses the subselect of the group names.
     pub(crate) groups: fn(name: &str, from: &str) -> String,
     /// The groups of a model that has none.
@@ -24,11 +24,10 @@ impl Dialect {
     /// too many.
     pub(crate) fn select(&self, model: &UserModel) -> String {
         format!(
-            "SELECT {} FROM {} u WHERE u.{} = {} LIMIT 2",
+            "SELECT {} FROM {} u WHERE {} LIMIT 2",
             self.columns(model),
             self.quoted(&model.table),
-            self.quoted(&model.username),
-            self.parameter,
+            self.condition(model),
         )
     }
 
@@ -36,11 +35,10 @@ impl Dialect {
     /// with a row of NULLs when there is no such user: so that an answer proves what was asked.
     pub(crate) fn select_marked(&self, model: &UserModel) -> (String, String) {
         let rest = format!(
-            "{} FROM (SELECT 1) one LEFT JOIN {} u ON u.{} = {} LIMIT 2",
+            "{} FROM (SELECT 1) one LEFT JOIN {} u ON {} LIMIT 2",
             self.columns(model),
             self.quoted(&model.table),
-            self.quoted(&model.username),
-            self.parameter,
+            self.condition(model),
         );
         let mut hasher = DefaultHasher::new();
         rest.hash(&mut hasher);
@@ -73,6 +71,10 @@ impl Dialect {
         let [id, username, password] =
             [&model.id, &model.username, &model.password].map(|c| text(c));
         format!("{id}, {username}, {password}, {is_active}, {groups}")
+    }
+
+    fn condition(&self, model: &UserModel) -> String {
+        (self.matches)(&format!("u.{}", self.quoted(&model.username)))
     }
 
     fn quoted(&self, name: &str) -> String {
@@ -113,7 +115,7 @@ mod tests {
     const ANY: Dialect = Dialect {
         quote: '"',
         text: "text",
-        parameter: "$1",
+        matches: |column| format!("{column} = $1"),
         groups: |name, from| format!("ARRAY(SELECT {name} {from})"),
         no_groups: "NULL",
     };

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 const DIALECT: Dialect = Dialect {
     quote: '"',
     text: "TEXT",
-    parameter: "?1",
+    matches: |column| format!("{column} = ?1"),
     groups: |name, from| format!("(SELECT json_group_array({name}) {from})"),
     no_groups: "'[]'",
 };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::tls::Verify;
 
 fn url(text: &str) -> Url {
     Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
