@@ -7,6 +7,7 @@ pub mod client;
 pub mod cluster;
 pub mod django;
 pub mod httpd;
+pub mod mariadb;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
