@@ -19,4 +19,5 @@ mod hashers;
 mod lifecycle;
 mod readme;
 mod requests;
+mod store_mysql;
 mod store_postgres;

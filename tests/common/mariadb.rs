@@ -114,7 +114,7 @@ impl Mariadb {
             .args(["--innodb-flush-log-at-trx-commit=0", "--max-connections=50"])
             .args(["--thread-stack=256K", "--skip-log-bin"])
             .args([format!("--datadir={}", path("data")), format!("--socket={}", path("socket"))])
-            .args([format!("--port={}", self.port), format!("--log-error={}", path("log"))])
+            .args([format!("--port={}", self.port), format!("--log-error={}", path("error.log"))])
             .args([format!("--pid-file={}", path("pid"))])
             .args(&self.options)
             .current_dir("/")

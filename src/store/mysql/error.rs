@@ -29,8 +29,13 @@ impl From<io::Error> for Trouble {
 impl Trouble {
     /// Can the column not even hold such a user name? Then nobody has it.
     pub(super) fn no_such_value(&self) -> bool {
-        // Conversion from one character set into another is impossible.
-        matches!(self, Self::Server { code: 3854 | 3988, .. })
+        match self {
+            // COERCIBLE is our parameter; two columns that do not fit would be an error.
+            Self::Server { code: 1267, message } => message.contains("COERCIBLE"),
+            // Of MySQL 8: its character set cannot become the column's.
+            Self::Server { code, .. } => matches!(code, 3854 | 3988),
+            _ => false,
+        }
     }
 
     /// Why there is no connection to `place`.
