@@ -21,4 +21,5 @@ mod lifecycle;
 mod readme;
 mod requests;
 mod sqlite;
+mod store_mysql;
 mod store_postgres;

@@ -39,7 +39,10 @@ fn error(words: &[&str]) -> String {
 fn what_is_wrong_is_said_without_the_password() {
     for (words, reason) in [
         (&[][..], "needs the URL"),
-        (&["mysql://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["oracle://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["mysql://a:secret@b/c", "statements=unnamed"], "unknown key statements="),
+        (&["mysql://a:secret@b/c?charset=latin1"], "always utf8mb4"),
+        (&["mysql://a:secret@b"], "must name the database"),
         (&["postgresql://a:se cret@b/c"], "no spaces"),
         (&["postgresql://b/c", "secret"], "must be key=value"),
         (&["postgresql://b/c", "max=0"], "max=0: must be a number from 1 to 1000"),

@@ -2,6 +2,7 @@
 
 use super::django::{Population, populate};
 use super::httpd::free_port;
+use super::mariadb::Mariadb;
 use super::{command_as, directory, is_root, required, run, wait_until};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -201,14 +202,15 @@ fn readable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-/// A database of either kind, as a matrix of tests goes through them.
+/// A database of any kind, as a matrix of tests goes through them.
 pub enum Database {
     Sqlite(PathBuf),
     Postgresql(Cluster),
+    Mysql(Mariadb),
 }
 
 impl Database {
-    pub const KINDS: [&str; 2] = ["sqlite", "postgresql"];
+    pub const KINDS: [&str; 3] = ["sqlite", "postgresql", "mysql"];
 
     pub fn start(kind: &str, model: &str) -> (Self, Population) {
         match kind {
@@ -220,6 +222,10 @@ impl Database {
                 let (cluster, population) = Cluster::start(model);
                 (Self::Postgresql(cluster), population)
             }
+            "mysql" => {
+                let (server, population) = Mariadb::start(model);
+                (Self::Mysql(server), population)
+            }
             kind => panic!("no database {kind}"),
         }
     }
@@ -229,6 +235,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
             Self::Postgresql(cluster) => cluster.url(),
+            Self::Mysql(server) => server.url(),
         }
     }
 
@@ -237,6 +244,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
             Self::Postgresql(cluster) => cluster.django(),
+            Self::Mysql(server) => server.django(),
         }
     }
 }
