@@ -128,6 +128,9 @@ pub(super) fn judge<R: Rule>(
     Ok(user(request, name, R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
 }
 
+/// A user, and the site that he was found in.
+type Known = (Arc<KnownSite>, Arc<User>);
+
 /// The user whom we let in, as his own site knew him; else, where another module vouches for the
 /// name, the active user of that name in the section's own site. What `wants` asks for and did not
 /// come with the row, as where an alias asks, is looked up.
@@ -135,7 +138,7 @@ pub(super) fn user(
     request: &Request<'_>,
     name: &[u8],
     wants: Wants,
-) -> Result<Option<(Arc<KnownSite>, Arc<User>)>, Error> {
+) -> Result<Option<Known>, Error> {
     let granted = request.memo().granted(name);
     let site = match &granted {
         Some((_, user)) if user.known.cover(wants) => return Ok(granted),

@@ -67,9 +67,13 @@ fn modes() {
         ("mysql://me@a/s", Encrypt::Prefer, Verify::Nothing),
         ("mysql://me@a/s?sslmode=disable", Encrypt::Never, Verify::Nothing),
         ("mysql://me@a/s?sslmode=require", Encrypt::Always, Verify::Nothing),
-        ("mysql://me@a/s?sslmode=verify-ca", Encrypt::Always, Verify::Authority),
+        (
+            "mysql://me@a/s?sslmode=verify-ca&sslrootcert=/etc/hosts",
+            Encrypt::Always,
+            Verify::Authority,
+        ),
         ("mysql://me@a/s?sslmode=verify-full", Encrypt::Always, Verify::Full),
-        ("mysql://me@a/s?sslrootcert=system", Encrypt::Prefer, Verify::Authority),
+        ("mysql://me@a/s?sslrootcert=/etc/hosts", Encrypt::Prefer, Verify::Authority),
     ] {
         let url = url(text);
         assert_eq!((url.encrypt, url.tls.verify), (encrypt, verify), "{text}");
@@ -78,4 +82,11 @@ fn modes() {
         Url::parse("mysql://me@a/s?sslmode=verify-ca&sslrootcert=/no/such").err().unwrap(),
         "/no/such: no such file"
     );
+    for (text, reason) in [
+        ("mysql://me@a/s?sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert=FILE"),
+        ("mysql://me@a/s?sslrootcert=system", "sslrootcert=system needs sslmode=verify-full"),
+    ] {
+        let error = Url::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains(reason), "{text}: {error}");
+    }
 }
