@@ -4,7 +4,9 @@ use crate::common::httpd::free_port;
 use crate::common::mariadb::Mariadb;
 use crate::common::run;
 use crate::common::store::{ask, ask_model, error, open, recovery};
+use mod_authnz_django::query::{Query, Values};
 use mod_authnz_django::store::Database;
+use mod_authnz_django::user::{UserModel, Wants};
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
@@ -25,6 +27,16 @@ const SCHEMA: &str = r#"
     CREATE TABLE fold (id int, username varchar(150), password varchar(128), is_active bool)
         CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci;
     INSERT INTO fold VALUES (1, 'alice', 'x', 1), (2, 'straße', 'x', 1);
+    INSERT INTO fold VALUES (3, 'a_b', 'x', 1), (4, 'axb', 'x', 1), (5, 'c\\d', 'x', 1),
+        (6, '50%', 'x', 1), (7, '500', 'x', 1), (8, 'Twice', 'x', 1), (9, 'TWICE', 'x', 1);
+    CREATE TABLE django_content_type (id int, app_label varchar(100));
+    CREATE TABLE auth_permission (id int, content_type_id int, codename varchar(100));
+    CREATE TABLE auth_user_user_permissions (user_id int, permission_id int);
+    CREATE TABLE auth_group_permissions (group_id int, permission_id int);
+    INSERT INTO django_content_type VALUES (1, 'docs'), (2, 'shop');
+    INSERT INTO auth_permission VALUES (1, 1, 'view_page'), (2, 2, 'add_"order"'), (3, 2, 'no');
+    INSERT INTO auth_user_user_permissions VALUES (1, 1), (2, 3);
+    INSERT INTO auth_group_permissions VALUES (1, 1), (2, 2);
     CREATE TABLE old (id int, username varchar(150), password varchar(128), is_active bool)
         CHARACTER SET latin1;
     INSERT INTO old VALUES (1, 'müller', 'x', 1);
@@ -98,6 +110,61 @@ fn names_match_as_the_columns_collation_says() {
     for nobody in ["😀", "日本"] {
         assert_eq!(ask_model(&store, &old, nobody), Ok(None));
     }
+}
+
+#[test]
+fn a_lookup_without_case_is_no_pattern() {
+    let server = server(&[]);
+    let store = open(&[&url(&server, "")]);
+    let fold = ["auth.User", "table=fold", "groups_table=none", "lookup=iexact"];
+    for (name, found) in
+        [("ALICE", "alice"), ("A_B", "a_b"), ("axb", "axb"), ("C\\D", "c\\d"), ("50%", "50%")]
+    {
+        assert_eq!(ask_model(&store, &fold, name).unwrap().unwrap().username, found);
+    }
+    for nobody in ["%", "al%", "a__", "_lice", "\\", "alice\\", "cd", "twice"] {
+        assert_eq!(ask_model(&store, &fold, nobody), Ok(None), "{nobody}");
+    }
+}
+
+#[test]
+fn permissions_and_queries() {
+    let server = server(&[]);
+    let store = open(&[&url(&server, "")]);
+    let wants = Wants { flags: false, permissions: true };
+    let deadline = || Instant::now() + store.timeout();
+    let permissions = |name: &str| {
+        let model = UserModel::parse(&["auth.User"]).unwrap();
+        let found = store.get_by_natural_key(&model, wants, name, deadline()).unwrap();
+        let mut permissions = found.one().unwrap().permissions;
+        permissions.sort();
+        permissions
+    };
+    assert_eq!(permissions("alice"), ["docs.view_page", "shop.add_\"order\""]);
+    assert_eq!(permissions("bob"), ["shop.no"]);
+
+    let words = ["alice".to_owned()];
+    let values = |username| Values { username, words: &words, ..Values::default() };
+    let query = |sql: &str| Query::parse(sql).unwrap();
+    let both = query("SELECT 1 FROM auth_user WHERE username = :username AND username = :word1");
+    assert_eq!(store.exists(&both, &values("alice"), deadline()), Ok(true));
+    for nobody in ["bob", "' OR 1=1 -- ", "😀"] {
+        assert_eq!(store.exists(&both, &values(nobody), deadline()), Ok(false));
+    }
+    let id = query("SELECT id FROM auth_user WHERE username = :username");
+    let value = store.value(&id, &values("bob"), deadline()).unwrap();
+    assert_eq!(value.as_ref().map(|value| value.as_str()), Some("2"));
+    assert_eq!(store.value(&id, &values("nobody"), deadline()), Ok(None));
+    let sql =
+        "query=SELECT id, username, password, is_active FROM auth_user WHERE username = :username";
+    let model = ["auth.User", "groups_table=none", sql];
+    if let Ok(model) = UserModel::parse(&model) {
+        let found = store.get_by_natural_key(&model, Wants::default(), "alice", deadline());
+        assert_eq!(found.unwrap().one().unwrap().id, "1");
+    }
+    // MySQL's comment: what is behind it is no parameter.
+    let comment = query("SELECT 1 # :username");
+    assert!(store.exists(&comment, &values("alice"), deadline()).is_err());
 }
 
 #[test]
