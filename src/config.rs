@@ -229,7 +229,7 @@ macro_rules! directives {
 
 directives! {
     c"AuthDjangoDatabase" "URL [key=value …]" = "none",
-        c"Django's database, postgresql://… or sqlite:/path, and how it is connected to" =>
+        c"Django's database, postgresql://…, mysql://… or sqlite:/path, and how it is connected to" =>
         database: Setting<Database>;
     c"AuthDjangoDatabasePassword" "file:PATH|env:NAME|exec:PROGRAM" = "none",
         c"Where the password of the database comes from" =>

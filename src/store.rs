@@ -4,13 +4,16 @@
 
 mod failure;
 mod gate;
+mod mysql;
 mod pool;
 mod postgres;
 mod question;
 mod row;
+mod servers;
 mod sql;
 mod sqlite;
 mod tls;
+mod url;
 
 use crate::error::Error;
 use crate::query::{Query, Values};
@@ -132,6 +135,8 @@ type Kind = (&'static str, fn(url: &str, words: &[&str]) -> Result<Parsed, Strin
 const KINDS: &[Kind] = &[
     ("postgresql://", postgres::parse),
     ("postgres://", postgres::parse),
+    ("mysql://", mysql::parse),
+    ("mariadb://", mysql::parse),
     ("sqlite:", sqlite::parse),
 ];
 
@@ -196,8 +201,8 @@ impl Database {
     pub fn parse(words: &[&str]) -> Result<Self, String> {
         let written = Zeroizing::new(words.join(" "));
         let [url, words @ ..] = words else {
-            return Err("needs the URL of a database, as postgresql://user@host/name or \
-                        sqlite:/path"
+            return Err("needs the URL of a database, as postgresql://user@host/name, \
+                        mysql://user@host/name or sqlite:/path"
                 .into());
         };
         if url.contains(|c: char| c.is_control() || c.is_whitespace()) {

@@ -24,5 +24,6 @@ mod queries;
 mod readme;
 mod requests;
 mod sqlite;
+mod store_mysql;
 mod store_postgres;
 mod unavailable;

@@ -1,7 +1,8 @@
-//! What README.md says is true: of the table of directives, of httpd, and of PostgreSQL.
+//! What README.md says is true: of the table of directives, of httpd, PostgreSQL and MySQL.
 
 use crate::common::cluster::{Cluster, PASSWORD};
 use crate::common::httpd::Setup;
+use crate::common::mariadb::Mariadb;
 use crate::common::{directory, required};
 use mod_authnz_django::config::DIRECTIVES;
 use std::fs;
@@ -179,4 +180,45 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     denied(&cluster, &refused);
     let error = ask(&cluster, "DELETE FROM auth_user_groups").unwrap_err();
     assert!(error.contains("read-only transaction"), "{error}");
+}
+
+#[test]
+fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
+    let blocks = blocks("mysql");
+    let [sql] = &blocks[..] else { panic!("{blocks:?}") };
+    let (server, _) = Mariadb::start("auth.User");
+    // The server's own user makes way for the README's; its database has another name.
+    server.sql("", "DROP USER apache");
+    assert_eq!(sql.matches("intranet.").count(), 3, "{sql}");
+    server.sql("", &sql.replace("intranet.", "site."));
+    server.sql("", &format!("ALTER USER apache IDENTIFIED BY '{PASSWORD}'"));
+
+    let config = format!(
+        "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+         <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+         Require group secret-agents\n</Location>\n",
+        server.url()
+    );
+    let httpd = Setup::new("mysql-user", config).start();
+    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 200);
+    assert_eq!(httpd.status("/secret/", "alice", "wrong"), 401);
+    assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 401);
+    httpd.finish();
+
+    for sql in [
+        "SELECT email FROM auth_user",
+        "SELECT * FROM auth_user",
+        "SELECT codename FROM auth_permission",
+        "UPDATE auth_user SET is_active = true",
+        "INSERT INTO auth_group (name) VALUES ('x')",
+        "DELETE FROM auth_user_groups",
+    ] {
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "-u", "apache", &format!("-p{PASSWORD}"), "-e", sql, "site"])
+            .arg(format!("--socket={}", server.socket().display()))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("command denied to user 'apache'"), "{sql}: {error}");
+    }
 }

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use mod_authnz_django::error::Error;
-use mod_authnz_django::store::{Database, Found, Gate, Host, Store};
-use mod_authnz_django::user::{User, UserModel, Wants};
+use crate::common::store::{Server, ask, ask_model, error, open, open_on, recovery};
+use mod_authnz_django::store::{Database, Store};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -168,60 +167,6 @@ impl Drop for Cluster {
             .status();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
-}
-
-#[derive(Default)]
-struct Server(Mutex<Vec<String>>);
-
-impl Host for Server {
-    fn notice(&self, message: &str) {
-        self.0.lock().unwrap().push(message.into());
-    }
-    fn spawn(&self, _: &str, body: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
-        thread::Builder::new().spawn(body).map(|_| ())
-    }
-    fn threads(&self) -> usize {
-        64
-    }
-}
-
-fn open_on(server: &Arc<Server>, words: &[&str]) -> Arc<dyn Store> {
-    let database = Database::parse(words).unwrap();
-    database.load().unwrap();
-    database.open(None, server.clone(), Arc::new(Gate::new(64)))
-}
-
-fn open(words: &[&str]) -> Arc<dyn Store> {
-    open_on(&Arc::default(), words)
-}
-
-fn ask_model(store: &Arc<dyn Store>, model: &[&str], name: &str) -> Result<Option<User>, Error> {
-    let model = UserModel::parse(model).unwrap();
-    let deadline = Instant::now() + store.timeout();
-    let answer = store.get_by_natural_key(&model, &Wants::NOTHING, name, deadline).map(Found::one);
-    if let Err(error) = &answer {
-        let text = error.to_string();
-        assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
-    }
-    answer
-}
-
-fn ask(store: &Arc<dyn Store>, name: &str) -> Result<Option<User>, Error> {
-    ask_model(store, &["auth.User"], name)
-}
-
-fn error(store: &Arc<dyn Store>) -> String {
-    ask(store, "alice").unwrap_err().to_string()
-}
-
-/// How long it takes until there is an answer again.
-fn recovery(store: &Arc<dyn Store>) -> Duration {
-    let begun = Instant::now();
-    while ask(store, "alice").is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "no recovery");
-        thread::sleep(Duration::from_millis(10));
-    }
-    begun.elapsed()
 }
 
 #[test]

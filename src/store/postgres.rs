@@ -5,7 +5,6 @@
 
 mod connect;
 mod error;
-mod reach;
 mod url;
 
 use super::failure::{Failure, seconds};
@@ -13,7 +12,7 @@ use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::sql::Dialect;
 use super::tls::Tls;
-use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
+use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,6 +32,7 @@ const DIALECT: Dialect = Dialect {
     numbered: true,
     list: |item, from| format!("CAST(array_to_json(ARRAY(SELECT {item} {from})) AS text)"),
     concat: |parts| parts.join(" || "),
+    as_text: None,
     ignoring_case: |column, value| {
         format!("UPPER(CAST({column} AS text)) = UPPER(CAST({value} AS text))")
     },
@@ -84,7 +84,7 @@ impl Backend for Postgres {
     }
 
     fn reach(&self) -> Result<(), String> {
-        reach::reach(&self.settings.places)
+        servers::reach(self.settings.places.iter().map(Place::server))
     }
 
     fn open(

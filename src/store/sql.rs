@@ -22,6 +22,8 @@ pub(crate) struct Dialect {
     pub(crate) list: fn(item: &str, from: &str) -> String,
     /// Text behind text.
     pub(crate) concat: fn(&[&str]) -> String,
+    /// A column as text, where the database compares it with a text as something else.
+    pub(crate) as_text: Option<fn(column: &str) -> String>,
     /// Django's `iexact`: a column and the placeholder of a user name.
     pub(crate) ignoring_case: fn(column: &str, placeholder: &str) -> String,
     /// Whether `ignoring_case` takes a pattern, in which `%`, `_` and `\` must be escaped.
@@ -50,14 +52,13 @@ impl Dialect {
             None => {
                 let column = self.column(model, &model.username);
                 let placeholder = (self.placeholder)(1);
-                let (condition, value) = match (model.ignores_case, self.by_pattern) {
-                    (false, _) => (format!("{column} = {placeholder}"), username.into()),
-                    (true, true) => {
-                        ((self.ignoring_case)(&column, &placeholder), pattern(username))
-                    }
-                    (true, false) => ((self.ignoring_case)(&column, &placeholder), username.into()),
+                let condition = if model.ignores_case {
+                    values.push(if self.by_pattern { pattern(username) } else { username.into() });
+                    (self.ignoring_case)(&column, &placeholder)
+                } else {
+                    values.push(username.into());
+                    self.exactly(&column, &placeholder, username, &mut values)
                 };
-                values.push(value);
                 (self.source(model), Some(condition))
             }
         };
@@ -71,6 +72,22 @@ impl Dialect {
         let rest =
             format!("{columns} FROM (SELECT 1) one LEFT JOIN {source} ON {condition} LIMIT 2");
         mark(rest, values)
+    }
+
+    fn exactly<'a>(
+        &self,
+        column: &str,
+        placeholder: &str,
+        username: &'a str,
+        values: &mut Vec<Cow<'a, str>>,
+    ) -> String {
+        let equal = format!("{column} = {placeholder}");
+        let Some(as_text) = self.as_text else { return equal };
+        if !self.numbered {
+            values.push(username.into());
+        }
+        let again = (self.placeholder)(values.len());
+        format!("{equal} AND {} = {again}", as_text(column))
     }
 
     /// One row, of one column: `1` if the query of the administrator has a row.
@@ -283,6 +300,7 @@ mod tests {
         numbered: true,
         list: |item, from| format!("LIST({item} {from})"),
         concat: |parts| parts.join(" || "),
+        as_text: None,
         ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
         by_pattern: true,
         marked: false,
@@ -343,6 +361,21 @@ mod tests {
         let question = ANY.user(&model, &Wants::NOTHING, "100%_\\");
         assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
         assert_eq!(question.values, ["100\\%\\_\\\\"]);
+    }
+
+    #[test]
+    fn a_column_can_be_compared_as_text_too() {
+        let model = UserModel::parse(&["auth.User"]).unwrap();
+        let as_text: Option<fn(&str) -> String> = Some(|column| format!("TEXT({column})"));
+        let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a");
+        let end = r#"u."username" = $1 AND TEXT(u."username") = $1 LIMIT 2"#;
+        assert!(question.sql.ends_with(end), "{}", question.sql);
+        assert_eq!(question.values, ["a"]);
+        let unnumbered = Dialect { numbered: false, placeholder: |_| "?".into(), as_text, ..ANY };
+        let question = unnumbered.user(&model, &Wants::NOTHING, "a");
+        let end = r#"u."username" = ? AND TEXT(u."username") = ? LIMIT 2"#;
+        assert!(question.sql.ends_with(end), "{}", question.sql);
+        assert_eq!(question.values, ["a", "a"]);
     }
 
     #[test]

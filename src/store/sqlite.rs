@@ -29,6 +29,7 @@ const DIALECT: Dialect = Dialect {
     numbered: true,
     list: |item, from| format!("(SELECT json_group_array({item}) {from})"),
     concat: |parts| parts.join(" || "),
+    as_text: None,
     ignoring_case: |column, value| format!("{column} LIKE {value} ESCAPE '\\'"),
     by_pattern: true,
     marked: false,

@@ -39,7 +39,10 @@ fn error(words: &[&str]) -> String {
 fn what_is_wrong_is_said_without_the_password() {
     for (words, reason) in [
         (&[][..], "needs the URL"),
-        (&["mysql://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["oracle://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["mysql://a:secret@b/c", "statements=unnamed"], "unknown key statements="),
+        (&["mysql://a:secret@b/c?charset=latin1"], "always utf8mb4"),
+        (&["mysql://a:secret@b"], "must name the database"),
         (&["postgresql://a:se cret@b/c"], "no spaces"),
         (&["postgresql://b/c", "secret"], "must be key=value"),
         (&["postgresql://b/c", "max=0"], "max=0: must be a number from 1 to 1000"),
@@ -123,19 +126,26 @@ impl Connector for Slow {
 }
 
 impl Fetch for Slow {
-    fn fetch(
-        &self,
-        (): &mut (),
-        _: &UserModel,
-        _: &str,
-        deadline: Instant,
-    ) -> Result<Option<User>, Failure> {
+    const DIALECT: &Dialect = &Dialect {
+        quote: '"',
+        text: "text",
+        placeholder: |_| "?".into(),
+        numbered: false,
+        list: |item, from| format!("LIST({item} {from})"),
+        concat: |parts| parts.join(" || "),
+        as_text: None,
+        ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
+        by_pattern: true,
+        marked: false,
+    };
+
+    fn fetch(&self, (): &mut (), _: &Question<'_>, deadline: Instant) -> Result<Vec<Row>, Failure> {
         if self.stuck {
             thread::sleep(deadline.saturating_duration_since(Instant::now()));
             return Err(Failure::TimedOut("stuck".into()));
         }
         thread::sleep(self.answering);
-        Ok(None)
+        Ok(Vec::new())
     }
 }
 
@@ -146,8 +156,9 @@ fn pooled(database: Slow, gate: &Arc<Gate>) -> Arc<dyn Store> {
 
 fn ask(store: &dyn Store) -> Result<Option<User>, String> {
     let deadline = Instant::now() + store.timeout();
-    let answer = store.get_by_natural_key(&UserModel::default(), "alice", deadline);
-    answer.map_err(|error| error.to_string())
+    let answer =
+        store.get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline);
+    answer.map(Found::one).map_err(|error| error.to_string())
 }
 
 /// How many of `count` requests at once are answered.

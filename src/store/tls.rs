@@ -41,10 +41,69 @@ pub(crate) struct Tls {
     pub(crate) direct: bool,
 }
 
+/// Whether the line is to be encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encrypt {
+    Never,
+    /// Where the server can.
+    Prefer,
+    Always,
+}
+
+/// `sslmode=` and the files, as a URL has them.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) mode: Option<String>,
+    pub(crate) roots: Option<String>,
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+impl Words {
+    /// What they mean together, as libpq has it: who names an authority wants it asked.
+    pub(crate) fn read(self) -> Result<(Encrypt, Tls), String> {
+        let (encrypt, verify) = match self.mode.as_deref().unwrap_or("prefer") {
+            "disable" => (Encrypt::Never, Verify::Nothing),
+            "prefer" => (Encrypt::Prefer, Verify::Nothing),
+            "require" => (Encrypt::Always, Verify::Nothing),
+            "verify-ca" => (Encrypt::Always, Verify::Authority),
+            "verify-full" => (Encrypt::Always, Verify::Full),
+            _ => {
+                return Err(
+                    "sslmode= must be disable, prefer, require, verify-ca or verify-full".into()
+                );
+            }
+        };
+        // As libpq: any of the system's authorities vouches for any host, so the name must be right.
+        let system = self.roots.as_deref() == Some("system");
+        if system && verify != Verify::Full {
+            return Err("sslrootcert=system needs sslmode=verify-full".into());
+        }
+        if verify == Verify::Authority && self.roots.is_none() {
+            return Err("sslmode=verify-ca needs sslrootcert=FILE: without the name of the host, \
+                        any authority of the system would do; or use verify-full"
+                .into());
+        }
+        let named = self.roots.is_some() && verify == Verify::Nothing;
+        let verify = if named && encrypt != Encrypt::Never { Verify::Authority } else { verify };
+        let client = match (self.cert, self.key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err("sslcert= and sslkey= need each other".into()),
+        };
+        let roots = self.roots.filter(|path| path != "system");
+        let tls = Tls { verify, roots, client, direct: false };
+        if encrypt != Encrypt::Never {
+            tls.exist()?;
+        }
+        Ok((encrypt, tls))
+    }
+}
+
 impl Tls {
     /// For `configtest`, which runs as root but may run elsewhere: are the files there, and is the
     /// key kept from others?
-    pub(crate) fn exist(&self) -> Result<(), String> {
+    fn exist(&self) -> Result<(), String> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         for path in self.roots.iter().chain(client) {
             match std::fs::metadata(path) {

@@ -2,6 +2,7 @@
 
 use super::django::{Population, populate};
 use super::httpd::free_port;
+use super::mariadb::Mariadb;
 use super::{command_as, directory, is_root, required, run, wait_until};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -203,14 +204,15 @@ fn readable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-/// A database of either kind, as a matrix of tests goes through them.
+/// A database of any kind, as a matrix of tests goes through them.
 pub enum Database {
     Sqlite(PathBuf),
     Postgresql(Cluster),
+    Mysql(Mariadb),
 }
 
 impl Database {
-    pub const KINDS: [&str; 2] = ["sqlite", "postgresql"];
+    pub const KINDS: [&str; 3] = ["sqlite", "postgresql", "mysql"];
 
     pub fn start(kind: &str, model: &str) -> (Self, Population) {
         match kind {
@@ -222,6 +224,10 @@ impl Database {
                 let (cluster, population) = Cluster::start(model);
                 (Self::Postgresql(cluster), population)
             }
+            "mysql" => {
+                let (server, population) = Mariadb::start(model);
+                (Self::Mysql(server), population)
+            }
             kind => panic!("no database {kind}"),
         }
     }
@@ -231,6 +237,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
             Self::Postgresql(cluster) => cluster.url(),
+            Self::Mysql(server) => server.url(),
         }
     }
 
@@ -243,6 +250,9 @@ impl Database {
             Self::Postgresql(cluster) => {
                 cluster.sql("site", sql);
             }
+            Self::Mysql(server) => {
+                server.sql("site", sql);
+            }
         }
     }
 
@@ -251,6 +261,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
             Self::Postgresql(cluster) => cluster.django(),
+            Self::Mysql(server) => server.django(),
         }
     }
 }

@@ -7,6 +7,8 @@ pub mod client;
 pub mod cluster;
 pub mod django;
 pub mod httpd;
+pub mod mariadb;
+pub mod store;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

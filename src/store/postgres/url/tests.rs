@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::tls::Verify;
 use std::os::unix::fs::PermissionsExt;
 
 fn url(text: &str) -> Url {
