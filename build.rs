@@ -73,6 +73,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "apr_pool_cleanup_null",
         "apr_pool_cleanup_register",
         "apr_pstrmemdup",
+        "apr_table_(setn|unset)",
     ];
     let types = ["authn_provider", "authn_status", "authz_provider", "authz_status", "module"];
     let constants = [

@@ -4,11 +4,13 @@
 
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers, Refusal, Verdict};
+use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// A Django site: its database, its user model, and what its rows were seen to cost.
 pub struct Site {
@@ -31,6 +33,18 @@ pub enum Decision {
     UserNotFound(Reason),
 }
 
+/// The answer to a name and a realm.
+#[derive(Clone)]
+pub enum RealmHash {
+    /// The MD5 of `user:realm:password`, in lower case, for an active user. Nobody is let in by it
+    /// yet: httpd compares.
+    Found(Arc<User>, Zeroizing<String>),
+    /// Not with this name.
+    Denied(Reason),
+    /// Nobody here: another provider may know the user.
+    UserNotFound(Reason),
+}
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -44,6 +58,10 @@ pub enum Reason {
     WrongPassword,
     /// The stored hash is one that no password may match; the administrator should know.
     Refused(Refusal),
+    /// Digest: the query has no hash for this user and realm.
+    NoRealmHash,
+    /// Digest: what the query has is no MD5 in hexadecimal; the administrator should know.
+    MalformedRealmHash,
 }
 
 impl fmt::Display for Reason {
@@ -53,6 +71,10 @@ impl fmt::Display for Reason {
             Self::Inactive => f.write_str("the user is not active"),
             Self::Ambiguous => f.write_str("more than one user has this name, in different case"),
             Self::WrongPassword => f.write_str("password mismatch"),
+            Self::NoRealmHash => f.write_str("the query has no hash for this user and realm"),
+            Self::MalformedRealmHash => f.write_str(
+                "the query's value is not 32 hexadecimal digits, the MD5 of user:realm:password",
+            ),
             Self::Refused(refusal) => write!(f, "the stored password is refused: {refusal}"),
         }
     }
@@ -68,7 +90,7 @@ impl fmt::Display for Reason {
 pub fn check_password(
     site: &Site,
     hashers: &Hashers,
-    wants: Wants,
+    wants: &Wants,
     username: &str,
     password: &str,
     patience: &Patience,
@@ -76,24 +98,67 @@ pub fn check_password(
     let store = &*site.store;
     let found = patience
         .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
-    let reason = match found {
-        Found::One(user) if user.is_active => {
+    let reason = match active(found) {
+        Ok(user) => {
             let verdict = hashers.check_password(password.as_bytes(), &user.password, &site.floor);
             return Ok(match verdict {
-                Verdict::Correct => Decision::Granted(Arc::new(*user)),
+                Verdict::Correct => Decision::Granted(Arc::new(user)),
                 Verdict::Wrong => Decision::Denied(Reason::WrongPassword),
                 Verdict::Refused(refusal) => Decision::Denied(Reason::Refused(refusal)),
             });
         }
-        Found::One(_) => Reason::Inactive,
-        Found::Nobody => Reason::NoSuchUser,
-        Found::Several => Reason::Ambiguous,
+        Err(reason) => reason,
     };
     hashers.spend(password.as_bytes(), &site.floor);
     Ok(match reason {
         Reason::Ambiguous => Decision::Denied(reason),
         reason => Decision::UserNotFound(reason),
     })
+}
+
+/// The hash by which httpd verifies Digest: of an active user alone, whatever `query`, whose name is
+/// `query_name`, has for others.
+///
+/// # Errors
+/// When the database gave no answer in the time that the request has for it.
+pub fn realm_hash(
+    site: &Site,
+    wants: &Wants,
+    (query_name, query): (&str, &Query),
+    username: &str,
+    realm: &str,
+    patience: &Patience,
+) -> Result<RealmHash, Error> {
+    let store = &*site.store;
+    let found = patience
+        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
+    let user = match active(found) {
+        Ok(user) => user,
+        Err(Reason::Ambiguous) => return Ok(RealmHash::Denied(Reason::Ambiguous)),
+        Err(reason) => return Ok(RealmHash::UserNotFound(reason)),
+    };
+    // The name as it was sent is the one that the client has hashed.
+    let values = Values { user_id: &user.id, username, realm, ..Values::default() };
+    let value = patience
+        .ask(store, |deadline| store.value(query, &values, deadline))
+        .map_err(|error| error.of_query(query_name))?;
+    Ok(match value {
+        None => RealmHash::UserNotFound(Reason::NoRealmHash),
+        Some(hash) if hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            RealmHash::Found(Arc::new(user), Zeroizing::new(hash.to_ascii_lowercase()))
+        }
+        Some(_) => RealmHash::UserNotFound(Reason::MalformedRealmHash),
+    })
+}
+
+/// The user who may log in, or why nobody may.
+fn active(found: Found) -> Result<User, Reason> {
+    match found {
+        Found::One(user) if user.is_active => Ok(*user),
+        Found::One(_) => Err(Reason::Inactive),
+        Found::Nobody => Err(Reason::NoSuchUser),
+        Found::Several => Err(Reason::Ambiguous),
+    }
 }
 
 /// What the client sent, as text: UTF-8 (RFC 7617) where both are, else Latin-1, as older clients
@@ -112,9 +177,7 @@ fn latin1(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Query, Values};
     use std::time::{Duration, Instant};
-    use zeroize::Zeroizing;
 
     struct Users(Vec<User>);
 
@@ -122,7 +185,7 @@ mod tests {
         fn get_by_natural_key(
             &self,
             _: &UserModel,
-            _: Wants,
+            _: &Wants,
             username: &str,
             _: Instant,
         ) -> Result<Found, Error> {
@@ -137,10 +200,14 @@ mod tests {
         fn value(
             &self,
             _: &Query,
-            _: &Values<'_>,
+            values: &Values<'_>,
             _: Instant,
         ) -> Result<Option<Zeroizing<String>>, Error> {
-            Ok(None)
+            Ok(match values.realm {
+                "none" => None,
+                "odd" => Some("secret".to_owned().into()),
+                _ => Some("0123456789ABCDEF0123456789abcdef".to_owned().into()),
+            })
         }
 
         fn timeout(&self) -> Duration {
@@ -173,15 +240,8 @@ mod tests {
 
     fn ask(username: &str, password: &str) -> Decision {
         let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(
-            &site(),
-            &hashers,
-            Wants::default(),
-            username,
-            password,
-            &Patience::default(),
-        )
-        .unwrap()
+        check_password(&site(), &hashers, &Wants::NOTHING, username, password, &Patience::default())
+            .unwrap()
     }
 
     #[test]
@@ -203,6 +263,27 @@ mod tests {
         assert!(matches!(ask("Alice", "secret"), Decision::UserNotFound(Reason::NoSuchUser)));
         assert!(matches!(ask("", ""), Decision::UserNotFound(Reason::NoSuchUser)));
         assert!(matches!(ask("carol", "secret"), Decision::UserNotFound(Reason::Inactive)));
+    }
+
+    #[test]
+    fn digest_is_for_active_users_with_a_hash() {
+        let ask = |username: &str, realm: &str| {
+            let query = ("ha1", &Query::parse("SELECT 1").unwrap());
+            let patience = Patience::default();
+            realm_hash(&site(), &Wants::NOTHING, query, username, realm, &patience).unwrap()
+        };
+        let RealmHash::Found(user, hash) = ask("alice", "x") else { panic!() };
+        assert_eq!((user.username.as_str(), hash.len()), ("alice", 32));
+        assert_eq!(*hash, hash.to_ascii_lowercase());
+        for (username, realm, expected) in [
+            ("alice", "none", Reason::NoRealmHash),
+            ("alice", "odd", Reason::MalformedRealmHash),
+            ("carol", "x", Reason::Inactive),
+            ("zoe", "x", Reason::NoSuchUser),
+        ] {
+            let found = ask(username, realm);
+            assert!(matches!(found, RealmHash::UserNotFound(reason) if reason == expected));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Error;
+use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::ffi::CStr;
@@ -32,7 +33,7 @@ pub struct Group;
 
 impl Rule for Group {
     const NAME: &CStr = c"django-group";
-    const WANTS: Wants = Wants { flags: false, permissions: false };
+    const WANTS: Wants = Wants::NOTHING;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {
@@ -54,7 +55,7 @@ pub struct Staff;
 
 impl Rule for Staff {
     const NAME: &CStr = c"django-staff";
-    const WANTS: Wants = Wants { flags: true, permissions: false };
+    const WANTS: Wants = Wants::FLAGS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         no_words(words)
@@ -70,7 +71,7 @@ pub struct Superuser;
 
 impl Rule for Superuser {
     const NAME: &CStr = c"django-superuser";
-    const WANTS: Wants = Wants { flags: true, permissions: false };
+    const WANTS: Wants = Wants::FLAGS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         no_words(words)
@@ -90,7 +91,7 @@ pub struct Permission;
 
 impl Rule for Permission {
     const NAME: &CStr = c"django-permission";
-    const WANTS: Wants = Wants { flags: true, permissions: true };
+    const WANTS: Wants = Wants::PERMISSIONS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {
@@ -122,7 +123,7 @@ impl Rule for Permission {
 pub fn groups_for_user(
     store: &dyn Store,
     model: &UserModel,
-    wants: Wants,
+    wants: &Wants,
     username: &str,
     patience: &Patience,
 ) -> Result<Option<Arc<User>>, Error> {
@@ -132,6 +133,48 @@ pub fn groups_for_user(
         Found::One(user) if user.is_active => Some(Arc::new(*user)),
         _ => None,
     })
+}
+
+/// The word after `Require` for a query of the administrator's.
+pub const QUERY: &CStr = c"django-query";
+
+/// `Require django-query NAME …`: whether the query has a row for `user`, who is active, and the
+/// words behind its name, each at its place.
+///
+/// # Errors
+/// When the words do not suffice, or the database gave no answer in the time that the request has
+/// for it.
+pub fn has_row(
+    store: &dyn Store,
+    name: &str,
+    query: &Query,
+    user: &User,
+    words: &[String],
+    patience: &Patience,
+) -> Result<bool, Error> {
+    enough_words(query, words.len())
+        .map_err(|reason| Error::UnfitQuery { name: name.to_owned(), reason })?;
+    let values = Values { user_id: &user.id, username: &user.username, words, ..Values::default() };
+    patience
+        .ask(store, |deadline| store.exists(query, &values, deadline))
+        .map_err(|error| error.of_query(name))
+}
+
+/// Whether a Require line of so many words gives the query what it needs.
+///
+/// # Errors
+/// The reason and the remedy.
+pub fn enough_words(query: &Query, words: usize) -> Result<(), String> {
+    match query.words() {
+        needed if needed > words => Err(format!(
+            "the query uses :word{needed}, and the line Require django-query has words up to \
+             :word{words} behind the query's name"
+        )),
+        _ if query.takes("realm") => {
+            Err("the query uses :realm, which there is for AuthDjangoRealmHash alone".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +217,15 @@ mod tests {
             assert!(Permission::check(words).is_err(), "{words:?}");
         }
         assert!(Staff::check(&[Some("x")]).is_err() && Superuser::check(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_query_needs_its_words() {
+        let query = Query::parse("SELECT 1 WHERE :word1 = :word3").unwrap();
+        assert!(enough_words(&query, 2).unwrap_err().contains(":word3"));
+        assert_eq!(enough_words(&query, 3), Ok(()));
+        assert_eq!(enough_words(&Query::parse("SELECT 1").unwrap(), 0), Ok(()));
+        assert!(enough_words(&Query::parse("SELECT :realm").unwrap(), 0).is_err());
     }
 
     #[test]

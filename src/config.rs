@@ -4,13 +4,26 @@
 #![forbid(unsafe_code)]
 
 use crate::hashers::Hashers;
+use crate::query::{self, Query};
 use crate::secret::Source;
 use crate::store::Database;
-use crate::user::{UserModel, Wants};
+use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
+
+/// What a row of the table keeps of its directive in each section.
+pub trait Field: Default {
+    /// Takes the words of one line.
+    ///
+    /// # Errors
+    /// The reason and the remedy, for `apachectl configtest`; never a secret.
+    fn set(&mut self, words: &[&str]) -> Result<(), String>;
+
+    /// What holds in the section of `add` within that of `base`.
+    fn merge(base: &Self, add: &Self) -> Self;
+}
 
 /// A value that a section sets, sets back to the default, or leaves to the section around it.
 #[derive(Debug)]
@@ -32,19 +45,79 @@ impl<T> Setting<T> {
     pub fn get_mut(&mut self) -> Option<&mut Arc<T>> {
         self.0.as_mut()?.as_mut()
     }
+}
 
+impl<T: FromWords> Field for Setting<T> {
     fn merge(base: &Self, add: &Self) -> Self {
         Self(add.0.clone().or_else(|| base.0.clone()))
     }
-}
 
-impl<T: FromWords> Setting<T> {
     fn set(&mut self, words: &[&str]) -> Result<(), String> {
         self.0 = Some(match words {
             ["default"] => None,
             words => Some(Arc::new(T::from_words(words)?)),
         });
         Ok(())
+    }
+}
+
+/// Values by name, of which a section adds to those around it, replaces one by its name, or forgets
+/// them all.
+#[derive(Debug)]
+pub struct Named<T> {
+    /// Whether the section wants none of those around it.
+    forgets: bool,
+    values: Vec<(String, Arc<T>)>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { forgets: false, values: Vec::new() }
+    }
+}
+
+impl<T> Named<T> {
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<T>> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn put(&mut self, name: &str, value: Arc<T>) {
+        match self.values.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((name.to_owned(), value)),
+        }
+    }
+}
+
+impl<T: FromWords> Field for Named<T> {
+    fn set(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["default"] => *self = Self { forgets: true, values: Vec::new() },
+            ["default", ..] => {
+                return Err("default is no name: alone, it forgets what the sections around this \
+                            one have set"
+                    .into());
+            }
+            [] => return Err("needs a name of your own, and what it is the name of".into()),
+            [name, words @ ..] => {
+                query::check_name(name)?;
+                let value = T::from_words(words).map_err(|reason| format!("{name}: {reason}"))?;
+                self.put(name, Arc::new(value));
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(base: &Self, add: &Self) -> Self {
+        let mut merged = Self {
+            forgets: base.forgets || add.forgets,
+            values: if add.forgets { Vec::new() } else { base.values.clone() },
+        };
+        for (name, value) in &add.values {
+            merged.put(name, Arc::clone(value));
+        }
+        merged
     }
 }
 
@@ -89,11 +162,22 @@ impl Config {
         }
     }
 
-    /// Whether what one section says of its database fits together.
+    /// What the Require lines of this place and its variables ask of a user's row.
+    pub fn asks(&self) -> Wants {
+        match self.export.get() {
+            Some(export) => self.wants.or(&export.wants(self.user_model.get().map(Arc::as_ref))),
+            None => self.wants.clone(),
+        }
+    }
+
+    /// Whether what one section says fits together.
     ///
     /// # Errors
     /// The reason and the remedy, for `apachectl configtest`.
     pub fn check(&self) -> Result<(), String> {
+        if let (Some(export), Some(model)) = (self.export.get(), self.user_model.get()) {
+            export.check(model).map_err(|reason| format!("AuthDjangoExport: {reason}"))?;
+        }
         match (self.database.get(), self.password.get()) {
             (Some(database), Some(_)) if !database.takes_password() => Err(format!(
                 "AuthDjangoDatabasePassword: the database {} has no use for it here: remove one of \
@@ -110,7 +194,7 @@ macro_rules! directives {
         /// What a section says; merged from the server down to the innermost section.
         #[derive(Debug, Default)]
         pub struct Config {
-            $(#[doc = $default] pub $field: Setting<$type>,)*
+            $(#[doc = $default] pub $field: $type,)*
             /// Whether AuthGroupFile, which is not ours, is set too.
             pub group_file: bool,
             /// What the Require lines of this place ask of a user's row, so that it comes with it.
@@ -121,9 +205,9 @@ macro_rules! directives {
             /// The settings of an inner section, `add`, over those around it, `base`.
             pub fn merge(base: &Self, add: &Self) -> Self {
                 let mut merged = Self {
-                    $($field: Setting::merge(&base.$field, &add.$field),)*
+                    $($field: Field::merge(&base.$field, &add.$field),)*
                     group_file: base.group_file || add.group_file,
-                    wants: base.wants.or(add.wants),
+                    wants: base.wants.or(&add.wants),
                 };
                 if add.password.0.is_none() && add.changes_database(base) {
                     merged.password = Setting::default();
@@ -145,21 +229,30 @@ macro_rules! directives {
 
 directives! {
     c"AuthDjangoDatabase" "URL [key=value …]" = "none",
-        c"Django's database, postgresql://… or sqlite:/path, and how it is connected to" =>
-        database: Database;
+        c"Django's database, postgresql://…, mysql://… or sqlite:/path, and how it is connected to" =>
+        database: Setting<Database>;
     c"AuthDjangoDatabasePassword" "file:PATH|env:NAME|exec:PROGRAM" = "none",
         c"Where the password of the database comes from" =>
-        password: Password;
+        password: Setting<Password>;
     c"AuthDjangoUserModel" "app_label.Model [key=value …]" = "auth.User",
         c"AUTH_USER_MODEL, and the tables and columns that do not follow Django's naming" =>
-        user_model: UserModel;
+        user_model: Setting<UserModel>;
     c"AuthDjangoPasswordHashers" "NAME[:COST] …" =
         "pbkdf2_sha256 pbkdf2_sha1 argon2 bcrypt_sha256 scrypt",
         c"PASSWORD_HASHERS: the accepted algorithms, the preferred one first" =>
-        hashers: Hashers;
+        hashers: Setting<Hashers>;
+    c"AuthDjangoQuery" "NAME \"SELECT …\"" = "none",
+        c"A query of your own, for Require django-query, AuthDjangoRealmHash or query=NAME" =>
+        queries: Named<Query>;
+    c"AuthDjangoRealmHash" "NAME" = "none",
+        c"The AuthDjangoQuery that gives the MD5 of user:realm:password, for Digest" =>
+        realm_hash: Setting<QueryName>;
     c"AuthDjangoUnavailable" "error|not-found" = "error",
         c"What it means to a login that the database is not available" =>
-        unavailable: Unavailable;
+        unavailable: Setting<Unavailable>;
+    c"AuthDjangoExport" "NAME …" = "none",
+        c"Columns of the user, groups, permissions and flags, for the environment" =>
+        export: Setting<Export>;
 }
 
 impl FromWords for Database {
@@ -174,9 +267,42 @@ impl FromWords for UserModel {
     }
 }
 
+impl FromWords for Export {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        Self::parse(words)
+    }
+}
+
 impl FromWords for Hashers {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         Self::parse(words)
+    }
+}
+
+impl FromWords for Query {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        match words {
+            [sql] => Self::parse(sql),
+            [] => Err("needs the query, in quotes: \"SELECT …\"".into()),
+            _ => {
+                Err("put the whole query in quotes: \"SELECT …\", with \\\" for a quote inside"
+                    .into())
+            }
+        }
+    }
+}
+
+/// The name of an `AuthDjangoQuery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryName(pub String);
+
+impl FromWords for QueryName {
+    fn from_words(words: &[&str]) -> Result<Self, String> {
+        let [name] = words else {
+            return Err("takes one word: the name of an AuthDjangoQuery".into());
+        };
+        query::check_name(name)?;
+        Ok(Self((*name).to_owned()))
     }
 }
 
@@ -284,6 +410,51 @@ mod tests {
         assert!(merged.user_model.get().is_none());
         let merged = Config::merge(&merged, &outer);
         assert_eq!(merged.user_model.get().unwrap().table, "accounts_user");
+    }
+
+    #[test]
+    fn queries_add_up_by_name_until_they_are_forgotten() {
+        let query = |name: &'static str, sql: &'static str| {
+            config(&[("AuthDjangoQuery", &[name, sql] as &[&str])])
+        };
+        let is = |config: &Config, name: &str, sql: &str| {
+            config.queries.get(name).is_some_and(|query| **query == Query::parse(sql).unwrap())
+        };
+        let outer = Config::merge(&query("a", "SELECT 1"), &query("b-2_x", "SELECT 2"));
+        let inner = Config::merge(&outer, &query("a", "SELECT 3"));
+        assert!(is(&outer, "a", "SELECT 1") && is(&outer, "b-2_x", "SELECT 2"));
+        assert!(is(&inner, "a", "SELECT 3") && is(&inner, "b-2_x", "SELECT 2"));
+        assert!(inner.queries.get("c").is_none());
+        let forgets =
+            config(&[("AuthDjangoQuery", &["default"]), ("AuthDjangoQuery", &["c", "SELECT 4"])]);
+        // Whichever two httpd merges first.
+        for merged in [
+            Config::merge(&inner, &forgets),
+            Config::merge(&outer, &Config::merge(&query("a", "SELECT 3"), &forgets)),
+        ] {
+            assert!(merged.queries.get("a").is_none() && merged.queries.get("b-2_x").is_none());
+            assert!(is(&merged, "c", "SELECT 4"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_query_is_said() {
+        for (words, reason) in [
+            (&[][..], "needs a name"),
+            (&["May-Read", "SELECT 1"], "\"May-Read\" is not a name"),
+            (&["", "SELECT 1"], "\"\" is not a name"),
+            (&["default", "SELECT 1"], "default is no name"),
+            (&["a"], "a: needs the query, in quotes"),
+            (&["a", "SELECT", "1"], "a: put the whole query in quotes"),
+            (&["a", "DELETE FROM x"], "a: the query must be one SELECT"),
+        ] {
+            let error =
+                directive("AuthDjangoQuery").set(&mut Config::default(), words).unwrap_err();
+            assert!(error.contains(reason), "{words:?}: {error}");
+        }
+        for words in [&["a", "b"][..], &["A"]] {
+            assert!(directive("AuthDjangoRealmHash").set(&mut Config::default(), words).is_err());
+        }
     }
 
     #[test]

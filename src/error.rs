@@ -29,6 +29,24 @@ pub enum Error {
         "no AuthDjangoDatabase is set for this place: add AuthDjangoDatabase to its section or to the server"
     )]
     NoDatabase,
+    /// A place where a name means no query.
+    #[error("no AuthDjangoQuery {0} is set for this place: add it to its section or to the server")]
+    NoQuery(String),
+    /// A query that does not fit what it is used for.
+    #[error("AuthDjangoQuery {name}: {reason}")]
+    UnfitQuery {
+        /// Its name.
+        name: String,
+        /// The cause and the remedy.
+        reason: String,
+    },
+    /// Digest without a query that has the hashes for it.
+    #[error(
+        "Django's password hashes cannot serve Digest (or AuthBasicUseDigestAlgorithm): use plain \
+         AuthType Basic over https, or name the query that has the hashes of user:realm:password \
+         by AuthDjangoRealmHash"
+    )]
+    NoRealmHash,
     /// A Require line's expression that cannot be evaluated.
     #[error("the expression of a Require line: {0}")]
     Expression(String),
@@ -38,6 +56,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error, of a query that has a name.
+    #[must_use]
+    pub fn of_query(self, name: &str) -> Self {
+        match self {
+            Self::Query { database, reason } => {
+                Self::Query { database, reason: format!("AuthDjangoQuery {name}: {reason}") }
+            }
+            other => other,
+        }
+    }
+
     /// What makes two errors the same to a log that repeats none: an outage of one database is one,
     /// however its reasons change.
     pub fn kind(&self) -> String {

@@ -16,6 +16,7 @@ mod guard;
 mod log;
 mod memo;
 mod pool;
+mod query;
 mod registry;
 mod request;
 mod require_line;
@@ -92,6 +93,7 @@ extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
         }
         authn_provider::register(pool);
         authz_provider::register(pool);
+        query::register(pool);
     });
 }
 

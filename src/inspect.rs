@@ -63,7 +63,7 @@ const SLOW: Duration = Duration::from_secs(2);
 pub fn inspect(
     site: &Site,
     hashers: &Hashers,
-    asked: Wants,
+    asked: &Wants,
     capacity: Capacity,
     tell: &mut dyn FnMut(Finding),
 ) {
@@ -197,9 +197,9 @@ impl Inspection<'_> {
     }
 
     /// How long the SELECT of a login took, if it works.
-    fn selects(&mut self, asked: Wants) -> Option<Duration> {
+    fn selects(&mut self, asked: &Wants) -> Option<Duration> {
         let start = Instant::now();
-        let answer = self.select(Wants::default());
+        let answer = self.select(&Wants::NOTHING);
         let took = start.elapsed();
         match &answer {
             Ok(()) => self.good("login and groups: all tables and columns can be read"),
@@ -209,18 +209,13 @@ impl Inspection<'_> {
         for (what, wants, needed, lines) in [
             (
                 "staff and superuser",
-                Wants { flags: true, permissions: false },
+                Wants::FLAGS,
                 asked.flags,
                 "Require django-staff and django-superuser",
             ),
-            (
-                "permissions",
-                Wants { flags: true, permissions: true },
-                asked.permissions,
-                "Require django-permission",
-            ),
+            ("permissions", Wants::PERMISSIONS, asked.permissions, "Require django-permission"),
         ] {
-            match self.select(wants) {
+            match self.select(&wants) {
                 Ok(()) => self.good(format!("{what}: all tables and columns can be read")),
                 // It was said before.
                 Err(reason) if before.as_ref() == Some(&reason) => {}
@@ -235,7 +230,7 @@ impl Inspection<'_> {
         before.is_none().then_some(took)
     }
 
-    fn select(&self, wants: Wants) -> Result<(), String> {
+    fn select(&self, wants: &Wants) -> Result<(), String> {
         let (store, model) = (&self.site.store, &self.site.model);
         store
             .get_by_natural_key(model, wants, NOBODY, self.deadline())

@@ -125,6 +125,29 @@ impl Query {
         })
     }
 
+    /// Whether it uses the parameter of this name.
+    pub fn takes(&self, parameter: &str) -> bool {
+        self.pieces().any(|piece| piece == Piece::Parameter(parameter))
+    }
+
+    /// Whether it can stand in for the user table: it finds a user by the name.
+    ///
+    /// # Errors
+    /// The reason and the remedy.
+    pub fn check_for_users(&self) -> Result<(), String> {
+        if !self.takes("username") {
+            return Err("a query of users must use :username: without it, every name is the same \
+                        user's"
+                .into());
+        }
+        match self.pieces().find(|piece| matches!(piece, Piece::Parameter(p) if *p != "username")) {
+            Some(Piece::Parameter(name)) => {
+                Err(format!("a query of users has no :{name}: it can use :username alone"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How many words of the Require line it needs.
     pub fn words(&self) -> usize {
         let numbers = self.pieces().filter_map(|piece| match piece {
@@ -133,6 +156,18 @@ impl Query {
         });
         numbers.max().unwrap_or(0)
     }
+}
+
+/// Whether `name` can be the name of a query.
+///
+/// # Errors
+/// The reason and the remedy.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(format!("\"{name}\" is not a name: write it in a-z, 0-9, - and _"));
+    }
+    Ok(())
 }
 
 /// The length of a text or name in quotes, which are doubled inside.
@@ -180,6 +215,19 @@ mod tests {
             })
             .collect();
         assert!(text.ends_with("a::text FROM t WHERE id = :user_id AND p = :word12"), "{text}");
+    }
+
+    #[test]
+    fn a_query_of_users_goes_by_the_name() {
+        for (sql, reason) in [
+            ("SELECT * FROM people", "must use :username"),
+            ("SELECT * FROM people WHERE n = :username AND r = :realm", "has no :realm"),
+            ("SELECT * FROM people WHERE n IN (:word1, :username)", "has no :word1"),
+        ] {
+            assert!(Query::parse(sql).unwrap().check_for_users().unwrap_err().contains(reason));
+        }
+        let query = Query::parse("SELECT * FROM people WHERE n = :username").unwrap();
+        assert_eq!(query.check_for_users(), Ok(()));
     }
 
     #[test]

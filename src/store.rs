@@ -5,18 +5,22 @@
 mod failure;
 mod gate;
 mod inspect;
+mod mysql;
 mod pool;
 mod postgres;
 mod question;
 mod row;
+mod servers;
 mod sql;
 mod sqlite;
 mod tls;
+mod url;
 
 use crate::error::Error;
 use crate::query::{Query, Values};
 use crate::user::{User, UserModel, Wants};
 use failure::Failure;
+use gate::Share;
 use pool::{Connector, Limits, Pool};
 use question::{Question, Row};
 use sql::Dialect;
@@ -42,7 +46,7 @@ pub trait Store: Send + Sync {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error>;
@@ -141,6 +145,8 @@ type Kind = (&'static str, fn(url: &str, words: &[&str]) -> Result<Parsed, Strin
 const KINDS: &[Kind] = &[
     ("postgresql://", postgres::parse),
     ("postgres://", postgres::parse),
+    ("mysql://", mysql::parse),
+    ("mariadb://", mysql::parse),
     ("sqlite:", sqlite::parse),
 ];
 
@@ -205,8 +211,8 @@ impl Database {
     pub fn parse(words: &[&str]) -> Result<Self, String> {
         let written = Zeroizing::new(words.join(" "));
         let [url, words @ ..] = words else {
-            return Err("needs the URL of a database, as postgresql://user@host/name or \
-                        sqlite:/path"
+            return Err("needs the URL of a database, as postgresql://user@host/name, \
+                        mysql://user@host/name or sqlite:/path"
                 .into());
         };
         if url.contains(|c: char| c.is_control() || c.is_whitespace()) {
@@ -265,8 +271,9 @@ impl Database {
         self.backend.check()
     }
 
-    /// Whether somebody listens where the database should be; asked once at start, for at most a
-    /// second a host, because a server that starts before its database is to be told.
+    /// Whether somebody listens where the database should be; asked at start, because a server that
+    /// starts before its database is to be told. Each host has at most a second to accept; for a
+    /// name, the resolver's own time-out comes on top (`resolv.conf`: 5 s, twice for each server).
     ///
     /// # Errors
     /// The reason, for a warning: the database may be there before the first request.
@@ -316,7 +323,7 @@ struct Pooled<C: Connector> {
     label: String,
     timeout: Duration,
     pool: Pool<C>,
-    gate: Arc<Gate>,
+    share: Share,
 }
 
 impl<C: Fetch> Pooled<C> {
@@ -328,7 +335,8 @@ impl<C: Fetch> Pooled<C> {
         gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
         let pool = Pool::new(connector, limits.clone(), host);
-        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, gate })
+        let share = gate.share();
+        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, share })
     }
 }
 
@@ -350,16 +358,14 @@ impl<C: Fetch> Pooled<C> {
     ) -> Result<T, Error> {
         let deadline = deadline.min(Instant::now() + self.timeout);
         let database = self.label.clone();
-        let permit = match self.gate.enter(deadline) {
-            Ok(permit) => permit,
-            Err(waiting) => {
-                let reason = format!("{waiting} requests wait for a database already");
-                return Err(Error::Unavailable { database, reason });
-            }
+        let Ok(permit) = self.share.enter(deadline) else {
+            // Without a number, because repeated errors are told apart by their text.
+            let reason = "too many requests wait for this database already".into();
+            return Err(Error::Unavailable { database, reason });
         };
         let answer = self.pool.run(deadline, query);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
-            permit.progressed();
+            permit.answered();
         }
         answer.map_err(|failure| match failure {
             Failure::Query(reason) => Error::Query { database, reason },
@@ -378,12 +384,17 @@ impl<C: Fetch> Store for Pooled<C> {
     fn get_by_natural_key(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {
-        let rows = self.ask(&C::DIALECT.user(model, wants, username), deadline)?;
-        row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
+        let found = self
+            .ask(&C::DIALECT.user(model, wants, username), deadline)
+            .and_then(|rows| row::user(rows, model, wants).map_err(|reason| self.wrong(reason)));
+        found.map_err(|error| match &model.query_name {
+            Some(name) => error.of_query(name),
+            None => error,
+        })
     }
 
     fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {

@@ -2,8 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::query::Query;
+mod export;
+
+pub use export::Export;
+
+use crate::query::{self, Query};
 use std::fmt;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A row of the user table, with what came in the same round trip.
@@ -26,6 +31,8 @@ pub struct User {
     /// The user's own permissions and those of the groups, as `app_label.codename`; empty if they
     /// were not asked for.
     pub permissions: Vec<String>,
+    /// The columns that were asked for, in that order; `None` for NULL.
+    pub columns: Vec<Option<String>>,
     /// What was asked for.
     pub known: Wants,
 }
@@ -40,26 +47,40 @@ impl User {
 }
 
 /// What a place asks of a user beyond what a login takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
     /// `is_staff` and `is_superuser`.
     pub flags: bool,
     /// The permissions.
     pub permissions: bool,
+    /// Further columns of the user, each once.
+    pub columns: Vec<String>,
 }
 
 impl Wants {
+    /// What a login takes.
+    pub const NOTHING: Self = Self { flags: false, permissions: false, columns: Vec::new() };
+    /// And whether the user is staff or a superuser.
+    pub const FLAGS: Self = Self { flags: true, permissions: false, columns: Vec::new() };
+    /// And what `has_perm` needs.
+    pub const PERMISSIONS: Self = Self { flags: true, permissions: true, columns: Vec::new() };
+
     /// What either asks for.
-    pub fn or(self, other: Self) -> Self {
+    pub fn or(&self, other: &Self) -> Self {
+        let mut columns = self.columns.clone();
+        columns.extend(other.columns.iter().filter(|name| !self.columns.contains(name)).cloned());
         Self {
             flags: self.flags || other.flags,
             permissions: self.permissions || other.permissions,
+            columns,
         }
     }
 
     /// Whether who knows this knows `other`.
-    pub fn cover(self, other: Self) -> bool {
-        self.or(other) == self
+    pub fn cover(&self, other: &Self) -> bool {
+        (self.flags || !other.flags)
+            && (self.permissions || !other.permissions)
+            && other.columns.iter().all(|name| self.columns.contains(name))
     }
 }
 
@@ -102,8 +123,10 @@ pub struct UserModel {
     pub child: Option<(String, String)>,
     /// Whether a user name may differ in case (`lookup=iexact`).
     pub ignores_case: bool,
-    /// A query of the administrator's in place of the table: its columns are those named above.
-    pub query: Option<Query>,
+    /// The name of the query of the administrator's that stands in place of the table (`query=`).
+    pub query_name: Option<String>,
+    /// That query, once it is known which one the name means: its columns are those named above.
+    pub query: Option<Arc<Query>>,
     /// How users are joined to groups; `None` where the model has no groups.
     pub groups: Option<Groups>,
     /// How users are joined to permissions; `None` where the model has none of its own.
@@ -168,7 +191,7 @@ impl Default for UserModel {
 }
 
 /// The keys of `AuthDjangoUserModel`, as its error messages list them.
-const KEYS: &str = "schema, table, child, lookup, id, username, password, is_active, is_staff, \
+const KEYS: &str = "schema, table, child, query, lookup, id, username, password, is_active, is_staff, \
     is_superuser, groups_table, groups_user_id, groups_group_id, group_table, group_id, group_name, \
     permissions_table, permissions_user_id, permissions_permission_id, group_permissions_table, \
     group_permissions_group_id, group_permissions_permission_id, permission_table, permission_id, \
@@ -190,6 +213,7 @@ impl UserModel {
             is_staff: Some("is_staff".into()),
             is_superuser: Some("is_superuser".into()),
             child: None,
+            query_name: None,
             query: None,
             ignores_case: false,
             groups: Some(Groups {
@@ -244,6 +268,11 @@ impl UserModel {
         for word in table.into_iter().chain(others) {
             new.set(word)?;
         }
+        if new.query_name.is_some() && new.child.is_some() {
+            return Err(
+                "child= has no use beside query=: join the child's table in the query".into()
+            );
+        }
         Ok(new)
     }
 
@@ -275,6 +304,10 @@ impl UserModel {
                             points at the parent",
                     )?;
                 self.child = Some((table.to_owned(), column.to_owned()));
+            }
+            "query" => {
+                query::check_name(&value).map_err(|reason| format!("query=: {reason}"))?;
+                self.query_name = Some(value);
             }
             "lookup" => {
                 self.ignores_case = match value.as_str() {
@@ -373,6 +406,7 @@ mod tests {
             let word = match key {
                 "lookup" => "lookup=iexact".to_owned(),
                 "child" => "child=x.y".to_owned(),
+                "query" => "query=people".to_owned(),
                 key => format!("{key}=a name"),
             };
             let model = UserModel::parse(&["auth.User", &word]).unwrap();
@@ -396,10 +430,16 @@ mod tests {
 
     #[test]
     fn wants_add_up() {
-        let (flags, all) =
-            (Wants { flags: true, ..Wants::default() }, Wants { flags: true, permissions: true });
-        assert!(all.cover(flags) && !flags.cover(all) && flags.cover(Wants::default()));
-        assert_eq!(flags.or(Wants { permissions: true, flags: false }), all);
+        let flags = Wants { flags: true, ..Wants::NOTHING };
+        let columns = |names: &[&str]| Wants {
+            columns: names.iter().map(|&name| name.into()).collect(),
+            permissions: true,
+            ..Wants::NOTHING
+        };
+        let all = Wants { flags: true, ..columns(&["email", "phone"]) };
+        assert!(all.cover(&flags) && !flags.cover(&all) && flags.cover(&Wants::NOTHING));
+        assert!(all.cover(&columns(&["phone"])) && !all.cover(&columns(&["Phone"])));
+        assert_eq!(flags.or(&columns(&["email"])).or(&columns(&["email", "phone"])), all);
     }
 
     #[test]
@@ -415,6 +455,8 @@ mod tests {
             (&["auth.User", "permissions_table=none", "permissions_user_id=x"], "contradicts"),
             (&["auth.User", "lookup=regex"], "must be exact or iexact"),
             (&["auth.User", "child=hr_employee"], "needs TABLE.COLUMN"),
+            (&["auth.User", "query=My People"], "\"My People\" is not a name"),
+            (&["auth.User", "query=people", "child=x.y"], "no use beside query="),
         ] {
             let error = UserModel::parse(words).unwrap_err();
             assert!(error.contains(reason), "{words:?}: {error}");

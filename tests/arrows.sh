@@ -15,18 +15,19 @@ use warnings;
 
 # part => what it may use beside itself; lib.rs is the map of all and may name any.
 my %may = (
-    httpd   => 'config authn authz store user error hashers secret inspect',
+    httpd   => 'config authn authz query store user error hashers secret inspect',
     inspect => 'authn store hashers user error',
-    config  => 'user hashers store secret error',
-    authn   => 'store hashers cache session config user error',
-    authz   => 'store user error',
+    config  => 'user query hashers store secret error',
+    authn   => 'store hashers cache session config query user error',
+    authz   => 'store query user error',
     session => 'signing error',
-    store   => 'user error',
+    store   => 'user query error',
     hashers => 'error',
     secret  => 'error',
     cache   => 'error',
     signing => '',
-    user    => '',
+    user    => 'query',
+    query   => '',
     error   => '',
 );
 
@@ -119,6 +120,7 @@ self_test() {
         exit 1
     }
     try user.rs "$forbid\n" ""
+    try user.rs "$forbid\nuse crate::query::Query;\n" ""
     try user.rs "$forbid\nuse crate::error::Error;\n" "src/user.rs:2: \`user\` may not use \`error\`"
     try authz.rs "$forbid\nuse crate::{\n    user::{User, UserModel},\n    authn,\n};\n" "may not use \`authn\`"
     try authz.rs "$forbid\nuse crate::{user::{User, authn}, error::Error};\n" ""

@@ -140,6 +140,11 @@ fn postgresql_answers_as_django_does() {
 }
 
 #[test]
+fn mysql_answers_as_django_does() {
+    matrix("mysql", "auth.User");
+}
+
+#[test]
 fn sqlite_answers_as_django_does_for_a_custom_user_model() {
     matrix("sqlite", "accounts.User");
 }
@@ -147,6 +152,11 @@ fn sqlite_answers_as_django_does_for_a_custom_user_model() {
 #[test]
 fn postgresql_answers_as_django_does_for_a_custom_user_model() {
     matrix("postgresql", "accounts.User");
+}
+
+#[test]
+fn mysql_answers_as_django_does_for_a_custom_user_model() {
+    matrix("mysql", "accounts.User");
 }
 
 #[test]

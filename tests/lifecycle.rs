@@ -5,6 +5,8 @@ use crate::common::cluster::{Cluster, PASSWORD, sqlite};
 use crate::common::httpd::{Httpd, MPMS, Setup};
 use crate::common::{required, wait_until};
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -240,6 +242,92 @@ fn a_black_hole_holds_no_more_than_half_of_the_threads() {
         let longest = answers.iter().map(|(_, time)| *time).max().unwrap();
         assert!(longest < Duration::from_secs(5), "{mpm}: {longest:?}");
         wait_until("the database's return", 10, || {
+            httpd.status("/secret/", "alice", "alice secret") == 200
+        });
+        httpd.finish();
+    }
+}
+
+/// Keeps a table locked until it is dropped.
+struct Locked(std::process::Child);
+
+impl Locked {
+    fn new(cluster: &Cluster, table: &str) -> Self {
+        let mut psql = Command::new(format!("{}/psql", required("PGBIN")))
+            .args(["-X", "-q", "-U", "django", "-d", "site", "-p", &cluster.port.to_string()])
+            .arg("-h")
+            .arg(&cluster.dir)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let sql = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n");
+        psql.stdin.as_mut().unwrap().write_all(sql.as_bytes()).unwrap();
+        let locks = format!(
+            "SELECT count(*) FROM pg_locks WHERE granted AND relation = '{table}'::regclass \
+             AND mode = 'AccessExclusiveLock'"
+        );
+        wait_until("the lock", 10, || cluster.sql("site", &locks).trim() == "1");
+        Self(psql)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // psql ends with its input, and the session with psql.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// A database that takes connections and answers none of them, because somebody keeps a table
+/// locked: the site beside it is served as ever, and only one thread at a time tries the stuck one.
+#[test]
+fn a_locked_table_takes_nothing_from_the_site_beside_it() {
+    let (cluster, _) = Cluster::start("auth.User");
+    let (path, _) = sqlite("auth.User");
+    for mpm in ["worker", "event"] {
+        let beside = format!(
+            "<Location /members>\nAuthDjangoDatabase sqlite:{}\n</Location>\n",
+            path.display()
+        );
+        let url = format!("{} timeout=2", cluster.url());
+        let mut httpd = Setup::new("locked", config(&url) + &beside).mpm(mpm).start();
+        httpd.expect_in_log("is not available");
+        assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 200);
+        let locked = Locked::new(&cluster, "auth_user");
+        let (port, stop) = (httpd.port, Arc::new(AtomicBool::new(false)));
+        let load: Vec<_> = (0..6)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(ask_secret(port).0, 500);
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                })
+            })
+            .collect();
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'apache' \
+                       AND wait_event_type = 'Lock'";
+        let start = Instant::now();
+        let (mut longest, mut most) = (Duration::ZERO, 0);
+        while start.elapsed() < Duration::from_secs(9) {
+            let asked = Instant::now();
+            assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200, "{mpm}");
+            longest = longest.max(asked.elapsed());
+            // The first of them were inside before anybody knew.
+            if start.elapsed() > Duration::from_secs(4) {
+                let now: usize = cluster.sql("postgres", waiting).trim().parse().unwrap();
+                most = most.max(now);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(longest < Duration::from_millis(1500), "{mpm}: {longest:?}");
+        assert_eq!(most, 1, "{mpm}");
+        stop.store(true, Ordering::Relaxed);
+        load.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(locked);
+        wait_until("the table's return", 10, || {
             httpd.status("/secret/", "alice", "alice secret") == 200
         });
         httpd.finish();

@@ -14,11 +14,17 @@ mod common;
 
 mod configuration;
 mod differential;
+mod environment;
+mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod permissions;
+mod queries;
 mod readme;
 mod requests;
 mod selfcheck;
 mod sqlite;
+mod store_mysql;
 mod store_postgres;
+mod unavailable;

@@ -1,7 +1,8 @@
-//! What README.md says is true: of the table of directives, of httpd, and of PostgreSQL.
+//! What README.md says is true: of the table of directives, of httpd, PostgreSQL and MySQL.
 
 use crate::common::cluster::{Cluster, PASSWORD};
 use crate::common::httpd::Setup;
+use crate::common::mariadb::Mariadb;
 use crate::common::{directory, required};
 use mod_authnz_django::config::DIRECTIVES;
 use std::fs;
@@ -53,7 +54,7 @@ fn no_directive_is_named_that_does_not_exist() {
     let mut files = vec![root.join("README.md"), root.join("tests/demo.sh")];
     files.extend(fs::read_dir(root.join("apache")).unwrap().map(|entry| entry.unwrap().path()));
     files.retain(|path| {
-        path.extension().is_some_and(|e| ["md", "sh", "conf"].iter().any(|k| e == *k))
+        path.extension().is_some_and(|e| ["md", "sh", "conf", "py"].iter().any(|k| e == *k))
     });
     assert!(files.len() >= 3, "{files:?}");
     for path in files {
@@ -76,7 +77,8 @@ fn passes(text: &str) {
     fs::write(&password, "secret\n").unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let config = text.replace("/etc/apache2/", &format!("{}/", etc.display()));
-    let result = Setup::new("readme", config).modules(&["authz_groupfile"]).configtest();
+    let modules = ["authz_groupfile", "auth_digest", "headers"];
+    let result = Setup::new("readme", config).modules(&modules).configtest();
     fs::remove_dir_all(etc).unwrap();
     let message = result.unwrap_or_else(|message| panic!("{text}\n{message}"));
     assert!(message.contains("Syntax OK"), "{text}\n{message}");
@@ -116,10 +118,17 @@ fn ask(cluster: &Cluster, sql: &str) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
+fn denied(cluster: &Cluster, statements: &[&str]) {
+    for sql in statements {
+        let error = ask(cluster, sql).expect_err(sql);
+        assert!(error.contains("permission denied for table"), "{sql}: {error}");
+    }
+}
+
 #[test]
 fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     let blocks = blocks("sql");
-    let [sql] = &blocks[..] else { panic!("{blocks:?}") };
+    let [sql, more] = &blocks[..] else { panic!("{blocks:?}") };
     let (cluster, _) = Cluster::start("auth.User");
     // The cluster's own role and database make way for the README's.
     cluster.sql("site", "DROP OWNED BY apache");
@@ -141,19 +150,75 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 401);
     httpd.finish();
 
+    denied(&cluster, &["SELECT codename FROM auth_permission", "SELECT is_staff FROM auth_user"]);
+    cluster.sql("intranet", more);
+    let config = format!(
+        "AuthDjangoDatabase postgresql://apache:{PASSWORD}@127.0.0.1:{}/intranet\n\
+         AuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+         <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+         AuthDjangoExport is_staff is_superuser permissions\n\
+         <RequireAll>\nRequire django-staff\nRequire not django-superuser\n\
+         Require django-permission auth.view_group\n</RequireAll>\n</Location>\n",
+        cluster.port
+    );
+    let httpd = Setup::new("role", config).start();
+    assert_eq!(httpd.status("/secret/", "permission-26", "secret"), 200);
+    assert_eq!(httpd.status("/secret/", "permission-30", "secret"), 401);
+    httpd.finish();
+
     assert_eq!(ask(&cluster, "SHOW default_transaction_read_only").unwrap(), "on");
     assert_eq!(ask(&cluster, "SHOW statement_timeout").unwrap(), "5s");
+    let refused = [
+        "SELECT email FROM auth_user",
+        "SELECT * FROM auth_user",
+        "SELECT name FROM auth_permission",
+        "SET transaction_read_only = off; UPDATE auth_user SET is_active = true",
+        "SET transaction_read_only = off; INSERT INTO auth_group (name) VALUES ('x')",
+        "SET transaction_read_only = off; DELETE FROM auth_user_groups",
+        "SET transaction_read_only = off; DELETE FROM auth_user_user_permissions",
+    ];
+    denied(&cluster, &refused);
+    let error = ask(&cluster, "DELETE FROM auth_user_groups").unwrap_err();
+    assert!(error.contains("read-only transaction"), "{error}");
+}
+
+#[test]
+fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
+    let blocks = blocks("mysql");
+    let [sql] = &blocks[..] else { panic!("{blocks:?}") };
+    let (server, _) = Mariadb::start("auth.User");
+    // The server's own user makes way for the README's; its database has another name.
+    server.sql("", "DROP USER apache");
+    assert_eq!(sql.matches("intranet.").count(), 3, "{sql}");
+    server.sql("", &sql.replace("intranet.", "site."));
+    server.sql("", &format!("ALTER USER apache IDENTIFIED BY '{PASSWORD}'"));
+
+    let config = format!(
+        "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+         <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+         Require group secret-agents\n</Location>\n",
+        server.url()
+    );
+    let httpd = Setup::new("mysql-user", config).start();
+    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 200);
+    assert_eq!(httpd.status("/secret/", "alice", "wrong"), 401);
+    assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 401);
+    httpd.finish();
+
     for sql in [
         "SELECT email FROM auth_user",
         "SELECT * FROM auth_user",
         "SELECT codename FROM auth_permission",
-        "SET transaction_read_only = off; UPDATE auth_user SET is_active = true",
-        "SET transaction_read_only = off; INSERT INTO auth_group (name) VALUES ('x')",
-        "SET transaction_read_only = off; DELETE FROM auth_user_groups",
+        "UPDATE auth_user SET is_active = true",
+        "INSERT INTO auth_group (name) VALUES ('x')",
+        "DELETE FROM auth_user_groups",
     ] {
-        let error = ask(&cluster, sql).expect_err(sql);
-        assert!(error.contains("permission denied for table"), "{sql}: {error}");
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "-u", "apache", &format!("-p{PASSWORD}"), "-e", sql, "site"])
+            .arg(format!("--socket={}", server.socket().display()))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("command denied to user 'apache'"), "{sql}: {error}");
     }
-    let error = ask(&cluster, "DELETE FROM auth_user_groups").unwrap_err();
-    assert!(error.contains("read-only transaction"), "{error}");
 }

@@ -3,6 +3,7 @@
 use crate::common::client::{basic, get, send};
 use crate::common::cluster::{Cluster, Database, sqlite};
 use crate::common::httpd::{Httpd, MPMS, Setup};
+use crate::common::mariadb::Mariadb;
 use std::fs;
 
 /// `secret` in SHA-1, as `htpasswd -s` writes it.
@@ -43,6 +44,27 @@ fn a_listing_of_thirty_files_verifies_once_and_asks_once() {
         assert!(page.body.contains("file-29.txt"), "{}", page.body);
         assert_eq!(statements(&cluster) - before, 1, "{mpm}");
         assert_eq!(httpd.count_in_log("user alice: password verified"), 1, "{mpm}");
+        httpd.finish();
+    }
+}
+
+#[test]
+fn mysql_is_asked_once_too() {
+    let (server, _) = Mariadb::start("auth.User");
+    server.note();
+    let config = base(&server.url())
+        + &format!(
+            "<Location /secret>\n{SECTION}<RequireAll>\nRequire group secret-agents\n\
+             Require django-group \"top secret\"\nRequire not group nobody\n</RequireAll>\n</Location>\n"
+        );
+    for mpm in MPMS {
+        let httpd = Setup::new("queries", config.as_str()).mpm(mpm).start();
+        for (user, status) in [("alice", 200), ("bob", 401), ("zoe", 401)] {
+            let before = server.statements("Execute", "auth_user");
+            let password = format!("{user} secret");
+            assert_eq!(httpd.status("/secret/", user, &password), status);
+            assert_eq!(server.statements("Execute", "auth_user") - before, 1, "{mpm} {user}");
+        }
         httpd.finish();
     }
 }

@@ -16,8 +16,20 @@ if [ "$(id -u)" != 0 ]; then
     echo "the live tests run as root, through sudo, which may ask for your password"
     sudo true
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${triple}_RUNNER=sudo --preserve-env=MODULE,MODULE_PANIC,DJANGO_VENV,PGBIN,PATH,RUST_BACKTRACE"
+    export "CARGO_TARGET_${triple}_RUNNER=sudo --preserve-env=TEST_STATE,MODULE,MODULE_PANIC,DJANGO_VENV,PGBIN,PATH,RUST_BACKTRACE"
 fi
+
+# Every server of the tests lives in here; what a test that died has left is ended and removed with it.
+TEST_STATE=$(mktemp -d "${TMPDIR:-/tmp}/mod_authnz_django-tests.XXXXXX")
+export TEST_STATE
+chmod 755 "$TEST_STATE"
+leave() {
+    local become=()
+    [ "$(id -u)" = 0 ] || become=(sudo)
+    "${become[@]}" pkill -KILL -f "$TEST_STATE/" || true
+    "${become[@]}" rm -rf "$TEST_STATE"
+}
+trap leave EXIT
 
 died=0
 

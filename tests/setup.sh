@@ -37,11 +37,16 @@ postgresql_packages() {
 }
 
 test_packages() {
+    # Not mariadb-server, which would make a server of the system's, and its user.
+    need mariadb-server-core "a MariaDB server of our own" /usr/sbin/mariadbd
+    need mariadb-client-core "looks into it" /usr/bin/mariadb
+    need libmariadb-dev "Django's driver for MySQL is compiled with it" /usr/bin/mariadb_config
+    need python3-dev "the same" '/usr/include/python3*/Python.h'
     need pgbouncer "the module behind PgBouncer in transaction mode"
     need libapache2-mod-wsgi-py3 "mod_wsgi, to compare answers and to share a SQLite file with"
     need iproute2 "networks that swallow packets"
     need sqlite3 "looks into the databases"
-    need openssl "certificates for PostgreSQL over TLS"
+    need openssl "certificates for databases over TLS"
     need procps "looks at the server's processes" /usr/bin/ps
     need binutils "which libraries the module asks for" /usr/bin/readelf
 }
@@ -148,6 +153,14 @@ venv() {
     stamp "$target/venv"
 }
 
+# Django's driver for MySQL, which is compiled: the demo is spared that.
+mysql_driver() {
+    cmp -s tests/requirements-mysql.txt "$target/venv/.requirements-mysql" && return 0
+    say "compiling Django's driver for MySQL into target/venv, as tests/requirements-mysql.txt says"
+    pip install -r tests/requirements-mysql.txt
+    cp tests/requirements-mysql.txt "$target/venv/.requirements-mysql"
+}
+
 # Other Djangos, to ask the same questions: unpacked wheels, each a directory to be put first on
 # PYTHONPATH. 6.x says that it wants Python 3.12; its hashers and its handler run under Debian's 3.11.
 other_django() { # directory, version range, pip's further options
@@ -198,7 +211,7 @@ case $stage in
     postgresql) build_packages; demo_packages; postgresql_packages; install_packages; rust; venv ;;
     test)
         build_packages; demo_packages; postgresql_packages; test_packages; install_packages; rust
-        venv; other_djangos; apache2_layout
+        venv; mysql_driver; other_djangos; apache2_layout
         ;;
     *) fail "unknown stage '$stage': build, check, demo, postgresql or test" ;;
 esac

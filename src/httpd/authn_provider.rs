@@ -1,13 +1,15 @@
-//! `AuthBasicProvider django`, and `AuthFormProvider django`, which httpd asks in the same way.
+//! `AuthBasicProvider django`, `AuthFormProvider django`, which httpd asks in the same way, and
+//! `AuthDigestProvider django`.
 
 use super::child::KnownSite;
 use super::memo::Memo;
 use super::pool::Pool;
 use super::request::Request;
-use super::{bytes, child, ffi, guard, log};
-use crate::authn::{self, Decision, Reason};
+use super::{authz_provider, bytes, child, ffi, guard, log};
+use crate::authn::{self, Decision, RealmHash, Reason};
 use crate::config::Unavailable;
 use crate::error::Error;
+use crate::user::User;
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
@@ -17,8 +19,10 @@ struct Provider(ffi::authn_provider);
 // SAFETY: functions, and nobody writes over them.
 unsafe impl Sync for Provider {}
 
-static PROVIDER: Provider =
-    Provider(ffi::authn_provider { check_password: Some(check_password), get_realm_hash: None });
+static PROVIDER: Provider = Provider(ffi::authn_provider {
+    check_password: Some(check_password),
+    get_realm_hash: Some(get_realm_hash),
+});
 
 /// Registers the provider, for internal requests too: httpd need not ask again for a sub-request
 /// in the same section.
@@ -46,10 +50,16 @@ extern "C" fn check_password(
     // SAFETY: httpd hands us the request and both strings for this callback.
     let (request, user, password) = unsafe { (Request::new(raw), bytes(user), bytes(password)) };
     guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
+        clear_environment(&request);
         match decide(&request, request.top().memo(), user, password) {
-            Ok((site, Decision::Granted(user))) => {
-                request.memo().grant(&site, &user);
-                request.set_user(&user.username);
+            Ok((site, Decision::Granted(found))) => {
+                request.memo().grant(found.username.as_bytes(), &site, &found);
+                // Let in already: an outage in this moment sends nobody to the next provider.
+                if let Err(error) = set_environment(&request, &found) {
+                    fail(&request, user, "authentication", &error);
+                    return ffi::authn_status_AUTH_GENERAL_ERROR;
+                }
+                request.set_user(&found.username);
                 ffi::authn_status_AUTH_GRANTED
             }
             Ok((_, Decision::Denied(reason))) => {
@@ -60,17 +70,113 @@ extern "C" fn check_password(
                 tell(&request, user, &reason);
                 ffi::authn_status_AUTH_USER_NOT_FOUND
             }
-            Err(error) => {
-                fail(&request, user, "authentication", &error);
-                match (error, outage(&request)) {
-                    (Error::Unavailable { .. }, Unavailable::NotFound) => {
-                        ffi::authn_status_AUTH_USER_NOT_FOUND
-                    }
-                    _ => ffi::authn_status_AUTH_GENERAL_ERROR,
-                }
-            }
+            Err(error) => failed(&request, user, &error),
         }
     })
+}
+
+/// `mod_auth.h`, `get_realm_hash`: for mod_auth_digest, and for mod_auth_basic with
+/// `AuthBasicUseDigestAlgorithm MD5`. `r->user` stays what the client sent and has hashed.
+extern "C" fn get_realm_hash(
+    raw: *mut ffi::request_rec,
+    user: *const c_char,
+    realm: *const c_char,
+    place: *mut *mut c_char,
+) -> ffi::authn_status {
+    // SAFETY: httpd hands us the request and both strings for this callback.
+    let (request, user, realm) = unsafe { (Request::new(raw), bytes(user), bytes(realm)) };
+    guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
+        match realm_hash(&request, request.top().memo(), user, realm) {
+            Ok((site, RealmHash::Found(found, hash))) => {
+                // Both callers end the request with 401 unless the client's hash fits this one, so
+                // no Require line meets a user who was not verified.
+                request.memo().grant(user, &site, &found);
+                // SAFETY: httpd asks for the hash there.
+                unsafe { *place = request.pool().c_str(&hash) };
+                ffi::authn_status_AUTH_USER_FOUND
+            }
+            Ok((_, RealmHash::Denied(reason))) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_DENIED
+            }
+            Ok((_, RealmHash::UserNotFound(reason))) => {
+                tell(&request, user, &reason);
+                ffi::authn_status_AUTH_USER_NOT_FOUND
+            }
+            Err(error) => failed(&request, user, &error),
+        }
+    })
+}
+
+/// Reads the user as for a password first, and then the hash.
+fn realm_hash(
+    request: &Request<'_>,
+    memo: &Memo,
+    user: &[u8],
+    realm: &[u8],
+) -> Result<(Arc<KnownSite>, RealmHash), Error> {
+    let config = request.config().ok_or(Error::NoDatabase)?;
+    let site = child::site(Some(config))?;
+    let name = &config.realm_hash.get().ok_or(Error::NoRealmHash)?.0;
+    let query = child::query(config, name)?;
+    if query.words() > 0 {
+        let reason = "a query for AuthDjangoRealmHash has no Require line, and no :word1".into();
+        return Err(Error::UnfitQuery { name: name.clone(), reason });
+    }
+    let (username, _) = authn::decode(user, b"");
+    let (realm, _) = authn::decode(realm, b"");
+    let (known, values) = (&site.site, vec![username.to_string(), realm.to_string()]);
+    let found = memo.realm_hashes.get(&site, query, values, || {
+        let query = (name.as_str(), &**query);
+        authn::realm_hash(known, &config.asks(), query, &username, &realm, &memo.patience)
+    })?;
+    Ok((site, found))
+}
+
+/// The answer to an error.
+fn failed(request: &Request<'_>, user: &[u8], error: &Error) -> ffi::authn_status {
+    fail(request, user, "authentication", error);
+    match (error, outage(request)) {
+        (Error::Unavailable { .. }, Unavailable::NotFound) => ffi::authn_status_AUTH_USER_NOT_FOUND,
+        _ => ffi::authn_status_AUTH_GENERAL_ERROR,
+    }
+}
+
+/// Nothing that another request of the chain, or the configuration, left under our names.
+fn clear_environment(request: &Request<'_>) {
+    let export = request.config().and_then(|config| config.export.get());
+    let variables = export.into_iter().flat_map(|export| export.variables());
+    for variable in request.top().memo().export(variables) {
+        request.unset_variable(&variable);
+    }
+}
+
+/// `AuthDjangoExport`, for the user whom we let in. What did not come with the row, as where a
+/// section within a sub-request exports more, is looked up.
+fn set_environment(request: &Request<'_>, user: &Arc<User>) -> Result<(), Error> {
+    let Some(config) = request.config() else { return Ok(()) };
+    let Some(export) = config.export.get() else { return Ok(()) };
+    let wants = export.wants(config.user_model.get().map(Arc::as_ref));
+    let found = match user.known.cover(&wants) {
+        true => Some(Arc::clone(user)),
+        false => authz_provider::user(request, user.username.as_bytes(), &wants)?
+            .map(|(_, user)| user)
+            .filter(|found| found.id == user.id),
+    };
+    let Some(found) = found else { return Ok(()) };
+    for (variable, value) in export.values(&found) {
+        match value {
+            Ok(Some(value)) => request.set_variable(variable, &value),
+            Ok(None) => {}
+            Err(reason) if log::wants(request, log::Level::Debug) => {
+                let (name, uri) = (&user.username, request.uri());
+                let text = format!("user {name}: {variable} is not set for \"{uri}\": {reason}");
+                log::request(request, log::Level::Debug, &text);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// What an outage means here.
@@ -87,7 +193,7 @@ fn decide(
     password: &[u8],
 ) -> Result<(Arc<KnownSite>, Decision), Error> {
     let config = request.config().ok_or(Error::NoDatabase)?;
-    let site = child::site(config).ok_or(Error::NoDatabase)?;
+    let site = child::site(Some(config))?;
     let hashers = child::hashers(config);
     if let Some(decision) = memo.verified(&site, hashers, user, password) {
         return Ok((site, decision));
@@ -98,8 +204,14 @@ fn decide(
     if username == "panic" {
         panic!("the test asked for it");
     }
-    let decision =
-        authn::check_password(&site.site, hashers, config.wants, &username, &text, &memo.patience)?;
+    let decision = authn::check_password(
+        &site.site,
+        hashers,
+        &config.asks(),
+        &username,
+        &text,
+        &memo.patience,
+    )?;
     if matches!(decision, Decision::Granted(_)) && log::wants(request, log::Level::Debug) {
         let text = format!("user {username}: password verified for \"{}\"", request.uri());
         log::request(request, log::Level::Debug, &text);
@@ -116,7 +228,7 @@ fn tell(request: &Request<'_>, user: &[u8], reason: &Reason) {
         format!("user {user}: authentication failure for \"{uri}\": {reason}")
     };
     match reason {
-        Reason::Refused(_) | Reason::Ambiguous => {
+        Reason::Refused(_) | Reason::Ambiguous | Reason::MalformedRealmHash => {
             let key = format!("{}: {reason}", String::from_utf8_lossy(user));
             log::request_limited(request, log::Level::Warning, &key, text);
         }

@@ -14,6 +14,9 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+/// A user, and the site that knows him.
+pub(super) type KnownUser = (Arc<KnownSite>, Arc<User>);
+
 /// A table that httpd only reads.
 pub(super) struct Provider(pub(super) ffi::authz_provider);
 
@@ -125,7 +128,7 @@ pub(super) fn judge<R: Rule>(
 ) -> Result<bool, Error> {
     let words = line.words(request)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Ok(user(request, name, R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
+    Ok(user(request, name, &R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
 }
 
 /// The user whom we let in, as his own site knew him; else, where another module vouches for the
@@ -134,23 +137,23 @@ pub(super) fn judge<R: Rule>(
 pub(super) fn user(
     request: &Request<'_>,
     name: &[u8],
-    wants: Wants,
-) -> Result<Option<(Arc<KnownSite>, Arc<User>)>, Error> {
+    wants: &Wants,
+) -> Result<Option<KnownUser>, Error> {
     let granted = request.memo().granted(name);
     let site = match &granted {
         Some((_, user)) if user.known.cover(wants) => return Ok(granted),
         Some((site, _)) => Arc::clone(site),
-        None => request.config().and_then(child::site).ok_or(Error::NoDatabase)?,
+        None => child::site(request.config())?,
     };
     let memo = request.top().memo();
     if let Some(user) = memo.looked_up(&site, name, wants) {
         return Ok(user.map(|user| (site, user)));
     }
-    let wants = wants.or(request.config().map(|config| config.wants).unwrap_or_default());
+    let wants = request.config().map_or_else(|| wants.clone(), |config| config.wants.or(wants));
     let (username, _) = crate::authn::decode(name, b"");
     let known = &site.site;
     let user =
-        authz::groups_for_user(&*known.store, &known.model, wants, &username, &memo.patience)?;
-    memo.look_up(&site, name, wants, &user);
+        authz::groups_for_user(&*known.store, &known.model, &wants, &username, &memo.patience)?;
+    memo.look_up(&site, name, &wants, &user);
     Ok(user.map(|user| (site, user)))
 }

@@ -5,7 +5,9 @@ use super::log::Server;
 use super::{ffi, log, registry};
 use crate::authn::Site;
 use crate::config::{Config, Password};
+use crate::error::Error;
 use crate::hashers::{Floor, Hashers};
+use crate::query::Query;
 use crate::store::{Database, Gate, Host, Store};
 use crate::user::UserModel;
 use std::ffi::c_int;
@@ -19,6 +21,9 @@ use std::{io, mem, ptr, thread};
 pub(super) struct KnownSite {
     database: Arc<Database>,
     password: Option<Arc<Password>>,
+    /// As the section has it, which does not say what `query` the name of one means there.
+    model: Arc<UserModel>,
+    query: Option<Arc<Query>>,
     /// What the core asks.
     pub(super) site: Site,
 }
@@ -57,45 +62,75 @@ pub(super) fn init(server: Server) {
 /// The same without the warnings.
 pub(super) fn begin(server: Server) {
     let host = Arc::new(Httpd { server, threads: threads() });
-    let gate = Arc::new(Gate::new(host.threads()));
+    let stores = registry::databases().len();
+    let gate = Arc::new(Gate::new(host.threads()).expecting(stores));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
         Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
 }
 
-/// The site that a section means; `None` where no database is in reach.
-pub(super) fn site(config: &Config) -> Option<Arc<KnownSite>> {
-    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-    let database = config.database.get()?;
+/// The site that a section means.
+///
+/// # Errors
+/// Where no database is in reach, or no such query as the user model names.
+pub(super) fn site(config: Option<&Config>) -> Result<Arc<KnownSite>, Error> {
+    let config = config.ok_or(Error::NoDatabase)?;
+    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let child = child.ok_or(Error::NoDatabase)?;
+    let database = config.database.get().ok_or(Error::NoDatabase)?;
     let password = config.password.get();
     let model = user_model(config);
+    let query = match &model.query_name {
+        Some(name) => Some(query(config, name)?),
+        None => None,
+    };
     let find = |known: &[Arc<KnownSite>]| {
         known
             .iter()
             .find(|known| {
                 Arc::ptr_eq(&known.database, database)
                     && same(known.password.as_ref(), password)
-                    && known.site.model == *model
+                    && known.model == *model
+                    && known.query.as_ref() == query
             })
             .cloned()
     };
     if let Some(known) = find(&child.sites.read().unwrap_or_else(PoisonError::into_inner)) {
-        return Some(known);
+        return Ok(known);
     }
     let mut sites = child.sites.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = find(&sites) {
-        return Some(known);
+        return Ok(known);
     }
+    let resolved = match (&model.query_name, query) {
+        (Some(name), Some(query)) => {
+            query
+                .check_for_users()
+                .map_err(|reason| Error::UnfitQuery { name: name.clone(), reason })?;
+            Arc::new(UserModel { query: Some(Arc::clone(query)), ..(**model).clone() })
+        }
+        _ => Arc::clone(model),
+    };
     let known = Arc::new(KnownSite {
         database: Arc::clone(database),
         password: password.cloned(),
+        model: Arc::clone(model),
+        query: query.cloned(),
         site: Site {
             store: child.store(database, password),
-            model: Arc::clone(model),
+            model: resolved,
             floor: Floor::default(),
         },
     });
     sites.push(Arc::clone(&known));
-    Some(known)
+    Ok(known)
+}
+
+/// The query that a name means in a section.
+///
+/// # Errors
+/// Where it means none.
+pub(super) fn query<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Query>, Error> {
+    config.queries.get(name).ok_or_else(|| Error::NoQuery(name.to_owned()))
 }
 
 /// The user model of a section.

@@ -2,8 +2,9 @@
 //! The client's request, on top, remembers for its sub-requests; each remembers its own user.
 
 use super::child::KnownSite;
-use crate::authn::Decision;
+use crate::authn::{Decision, RealmHash};
 use crate::hashers::Hashers;
+use crate::query::Query;
 use crate::store::Patience;
 use crate::user::{User, Wants};
 use std::cell::RefCell;
@@ -13,11 +14,22 @@ use zeroize::Zeroizing;
 /// Kept in `r->request_config`.
 #[derive(Default)]
 pub(super) struct Memo {
-    granted: RefCell<Option<(Arc<KnownSite>, Arc<User>)>>,
+    granted: RefCell<Option<Granted>>,
     verified: RefCell<Vec<Verified>>,
     looked_up: RefCell<Vec<LookedUp>>,
+    /// Which queries had a row.
+    pub(super) rows: Answers<bool>,
+    /// What Digest is verified by.
+    pub(super) realm_hashes: Answers<RealmHash>,
+    exported: RefCell<Vec<String>>,
     /// What the request may still wait for databases.
     pub(super) patience: Patience,
+}
+
+struct Granted {
+    name: Vec<u8>,
+    site: Arc<KnownSite>,
+    user: Arc<User>,
 }
 
 struct Verified {
@@ -38,13 +50,16 @@ struct LookedUp {
 impl Memo {
     /// The user whom we let in and his site, as long as the request is still that user's.
     pub(super) fn granted(&self, name: &[u8]) -> Option<(Arc<KnownSite>, Arc<User>)> {
-        self.granted.borrow().clone().filter(|(_, user)| user.username.as_bytes() == name)
+        let granted = self.granted.borrow();
+        let known = granted.as_ref().filter(|granted| granted.name == name)?;
+        Some((Arc::clone(&known.site), Arc::clone(&known.user)))
     }
 
-    /// Keeps the user of this very request: one that another request of the chain was granted may
+    /// Keeps the user of this very request, which calls him `name`: one that another request of the chain was granted may
     /// be a namesake at another site.
-    pub(super) fn grant(&self, site: &Arc<KnownSite>, user: &Arc<User>) {
-        self.granted.replace(Some((Arc::clone(site), Arc::clone(user))));
+    pub(super) fn grant(&self, name: &[u8], site: &Arc<KnownSite>, user: &Arc<User>) {
+        let (site, user) = (Arc::clone(site), Arc::clone(user));
+        self.granted.replace(Some(Granted { name: name.to_vec(), site, user }));
     }
 
     /// What these credentials were found to be at this site.
@@ -83,12 +98,23 @@ impl Memo {
         });
     }
 
+    /// Keeps the names of variables that a request of the chain may have set; gives all of them.
+    pub(super) fn export<'a>(&self, variables: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut exported = self.exported.borrow_mut();
+        for variable in variables {
+            if !exported.iter().any(|known| known == variable) {
+                exported.push(variable.to_owned());
+            }
+        }
+        exported.clone()
+    }
+
     /// The active user of this name, with what is wanted; `Some(None)`: there is none.
     pub(super) fn looked_up(
         &self,
         site: &Arc<KnownSite>,
         name: &[u8],
-        wants: Wants,
+        wants: &Wants,
     ) -> Option<Option<Arc<User>>> {
         let looked_up = self.looked_up.borrow();
         let known = looked_up.iter().find(|known| {
@@ -102,14 +128,55 @@ impl Memo {
         &self,
         site: &Arc<KnownSite>,
         name: &[u8],
-        wants: Wants,
+        wants: &Wants,
         user: &Option<Arc<User>>,
     ) {
         self.looked_up.borrow_mut().push(LookedUp {
             site: Arc::clone(site),
             username: name.to_vec(),
-            wants,
+            wants: wants.clone(),
             user: user.clone(),
         });
+    }
+}
+
+/// What queries of the administrator's answered, by site and values.
+pub(super) struct Answers<T>(RefCell<Vec<Answer<T>>>);
+
+struct Answer<T> {
+    site: Arc<KnownSite>,
+    query: Arc<Query>,
+    values: Vec<String>,
+    answer: T,
+}
+
+impl<T> Default for Answers<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Clone> Answers<T> {
+    /// What is known, or else what `ask` answers, which is kept unless it is an error.
+    pub(super) fn get<E>(
+        &self,
+        site: &Arc<KnownSite>,
+        query: &Arc<Query>,
+        values: Vec<String>,
+        ask: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let known = self.0.borrow().iter().find_map(|known| {
+            (Arc::ptr_eq(&known.site, site)
+                && Arc::ptr_eq(&known.query, query)
+                && known.values == values)
+                .then(|| known.answer.clone())
+        });
+        if let Some(answer) = known {
+            return Ok(answer);
+        }
+        let answer = ask()?;
+        let (site, query) = (Arc::clone(site), Arc::clone(query));
+        self.0.borrow_mut().push(Answer { site, query, values, answer: answer.clone() });
+        Ok(answer)
     }
 }

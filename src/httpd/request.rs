@@ -47,6 +47,20 @@ impl<'a> Request<'a> {
         unsafe { (*self.raw).user = name };
     }
 
+    /// Sets a variable of the environment.
+    pub(super) fn set_variable(&self, name: &str, value: &str) {
+        let (name, value) = (self.pool().c_str(name), self.pool().c_str(value));
+        // SAFETY: `new`; the table is the request's own, and both strings live as long.
+        unsafe { ffi::apr_table_setn((*self.raw).subprocess_env, name, value) };
+    }
+
+    /// Takes a variable out of the environment.
+    pub(super) fn unset_variable(&self, name: &str) {
+        let name = self.pool().c_str(name);
+        // SAFETY: `new`; the table is the request's own.
+        unsafe { ffi::apr_table_unset((*self.raw).subprocess_env, name) };
+    }
+
     /// What was asked for, for the log.
     pub(super) fn uri(&self) -> String {
         // SAFETY: `new`; httpd's strings live as long as the request.

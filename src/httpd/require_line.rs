@@ -26,8 +26,27 @@ impl<'a> Command<'a> {
         unsafe { Self { raw: &*raw, pool: Pool::new((*raw).pool) } }
     }
 
+    /// Whether the line is that of `<AuthzProviderAlias>`, which httpd reads as if it stood in the
+    /// section around it. What an alias asks must not be asked wherever it is not named.
+    fn is_alias(&self) -> bool {
+        let mut node = self.raw.directive.cast_const();
+        // SAFETY: `new`; the tree of directives outlives the command.
+        while let Some(directive) = unsafe { node.as_ref() } {
+            // SAFETY: as above.
+            let name = unsafe { bytes(directive.directive) };
+            if name.eq_ignore_ascii_case(b"<AuthzProviderAlias") {
+                return true;
+            }
+            node = directive.parent;
+        }
+        false
+    }
+
     /// Notes in the section's configuration what the line will ask of a user's row.
-    pub(super) fn wants(&self, wants: Wants) {
+    pub(super) fn wants(&self, wants: &Wants) {
+        if self.is_alias() {
+            return;
+        }
         selfcheck::note_wants(wants);
         // SAFETY: `new`; our value in the section's vector is NULL, where the section has none of
         // our directives, or what `create_dir_config` made for it, and nobody else has it now.
@@ -43,6 +62,16 @@ impl<'a> Command<'a> {
             }
             (*config).wants = (*config).wants.or(wants);
         }
+    }
+
+    /// What the section itself has set so far.
+    pub(super) fn config(&self) -> Option<&Config> {
+        let vector = self.raw.context;
+        if vector.is_null() {
+            return None;
+        }
+        // SAFETY: `new`; as in `wants`.
+        unsafe { ffi::ap_get_module_config(vector, module()).cast::<Config>().as_ref() }
     }
 
     /// Ends `parse_require_line` (`mod_auth.h`): `parsed` is kept for `check_authorization`.
@@ -97,6 +126,15 @@ enum Word {
 impl Line {
     /// Reads the words and has the rule look at them.
     pub(super) fn parse<R: Rule>(command: &Command<'_>, line: &CStr) -> Result<Self, String> {
+        let line = Self::read(command, line)?;
+        let literals: Vec<_> = line.words.iter().map(Word::literal).collect();
+        R::check(&literals)?;
+        command.wants(&R::WANTS);
+        Ok(line)
+    }
+
+    /// Reads the words.
+    pub(super) fn read(command: &Command<'_>, line: &CStr) -> Result<Self, String> {
         let words = command
             .pool
             .words(line)
@@ -106,27 +144,40 @@ impl Line {
                 false => Ok(Word::Literal(word)),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let literals: Vec<_> = words
-            .iter()
-            .map(|word| match word {
-                Word::Literal(word) => Some(word.as_str()),
-                Word::Expression(_) => None,
-            })
-            .collect();
-        R::check(&literals)?;
-        command.wants(R::WANTS);
         Ok(Self { words })
+    }
+
+    /// Takes the first word away; `None` if there is none, or it is an expression.
+    pub(super) fn take_literal(&mut self) -> Option<String> {
+        let name = self.words.first()?.literal()?.to_owned();
+        self.words.remove(0);
+        Some(name)
+    }
+
+    /// How many words there are.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The words for this request, each at its place.
+    pub(super) fn values(&self, request: &Request<'_>) -> Result<Vec<String>, Error> {
+        self.words.iter().map(|word| word.evaluate(request)).collect()
     }
 
     /// The words for this request; an expression that comes to nothing is none.
     pub(super) fn words(&self, request: &Request<'_>) -> Result<Vec<String>, Error> {
-        let words: Result<Vec<_>, _> =
-            self.words.iter().map(|word| word.evaluate(request)).collect();
-        Ok(words?.into_iter().filter(|word| !word.is_empty()).collect())
+        Ok(self.values(request)?.into_iter().filter(|word| !word.is_empty()).collect())
     }
 }
 
 impl Word {
+    fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(word) => Some(word),
+            Self::Expression(_) => None,
+        }
+    }
+
     fn evaluate(&self, request: &Request<'_>) -> Result<String, Error> {
         let expression = match self {
             Self::Literal(word) => return Ok(word.clone()),

@@ -42,8 +42,7 @@ struct Notes {
 // `clear` comes before the end of.
 unsafe impl Send for Notes {}
 
-const EMPTY: Notes =
-    Notes { sections: Vec::new(), wants: Wants { flags: false, permissions: false } };
+const EMPTY: Notes = Notes { sections: Vec::new(), wants: Wants::NOTHING };
 
 static NOTES: Mutex<Notes> = Mutex::new(EMPTY);
 
@@ -58,7 +57,7 @@ pub(super) fn clear() {
 }
 
 /// Notes what a Require line asks of a user's row.
-pub(super) fn note_wants(wants: Wants) {
+pub(super) fn note_wants(wants: &Wants) {
     let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
     notes.wants = notes.wants.or(wants);
 }
@@ -186,7 +185,7 @@ fn report(server: Server, out: &mut dyn Write) -> usize {
         };
         if let Err(reason) = secrets(&target.config) {
             tell(&Finding { verdict: Verdict::Failure, text: reason }.to_string());
-        } else if let Err(error) = ask_as_child(server, target, notes.wants, capacity, &mut tell) {
+        } else if let Err(error) = ask_as_child(server, target, &notes.wants, capacity, &mut tell) {
             let text = format!("the check itself: {error}");
             tell(&Finding { verdict: Verdict::Failure, text }.to_string());
         }
@@ -213,7 +212,7 @@ fn secrets(config: &Config) -> Result<(), String> {
 fn ask_as_child(
     server: Server,
     target: &Target,
-    wants: Wants,
+    wants: &Wants,
     capacity: Capacity,
     tell: &mut dyn FnMut(&str),
 ) -> io::Result<()> {
@@ -235,12 +234,14 @@ fn ask_as_child(
                         tell(Finding { verdict: Verdict::Good, text });
                     }
                     child::begin(server);
-                    match child::site(&target.config) {
-                        Some(known) => {
+                    match child::site(Some(&target.config)) {
+                        Ok(known) => {
                             let hashers = child::hashers(&target.config);
                             inspect(&known.site, hashers, wants, capacity, &mut tell);
                         }
-                        None => return false,
+                        Err(error) => {
+                            tell(Finding { verdict: Verdict::Failure, text: error.to_string() });
+                        }
                     }
                 }
                 Err(text) => tell(Finding { verdict: Verdict::Failure, text }),

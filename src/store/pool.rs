@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// After a refusal others are waited for; this long nobody asks for one connection more.
 const NO_GROWTH: Duration = Duration::from_secs(1);
 
+/// How long the others wait for the outcome of a trial, from its beginning on.
+const TRIAL: Duration = Duration::from_millis(250);
+
 /// How a pool gets what it holds.
 pub(crate) trait Connector: Send + Sync + 'static {
     /// What `connect` makes. Dropping it must not block.
@@ -47,7 +50,10 @@ struct Shared<C: Connector> {
     limits: Limits,
     host: Arc<dyn Host>,
     state: Mutex<State<C::Connection>>,
+    /// For those who wait for a connection.
     changed: Condvar,
+    /// For those who wait for the outcome of a trial.
+    settled: Condvar,
 }
 
 struct State<T> {
@@ -61,10 +67,21 @@ struct State<T> {
     /// Raised when a connection breaks: all that are older will not be used again.
     generation: u64,
     grow_after: Option<Instant>,
-    /// The breaker: why requests fail at once.
-    down: Option<String>,
+    breaker: Breaker,
+    /// How long the next probe waits; longer each time, until a request was answered.
+    pause: Duration,
     probing: bool,
     reaping: bool,
+}
+
+/// Whether requests are let to the database, or why they fail at once.
+enum Breaker {
+    Closed,
+    Open(String),
+    /// It takes connections again. Whether it answers, too, the next request will try.
+    HalfOpen(String),
+    /// A request tries, since then.
+    Trying(String, Instant),
 }
 
 struct Idle<T> {
@@ -81,12 +98,13 @@ impl<C: Connector> Pool<C> {
             live: 0,
             generation: 0,
             grow_after: None,
-            down: None,
+            breaker: Breaker::Closed,
+            pause: upkeep::BACK_OFF.0,
             probing: false,
             reaping: false,
         };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        Self(Arc::new(Shared { connector, limits, host, state, changed }))
+        let (state, changed, settled) = (Mutex::new(state), Condvar::new(), Condvar::new());
+        Self(Arc::new(Shared { connector, limits, host, state, changed, settled }))
     }
 
     /// `max=`.
@@ -103,13 +121,17 @@ impl<C: Connector> Pool<C> {
     ) -> Result<T, Failure> {
         let shared = &self.0;
         let mut repeated = false;
+        let mut trial = None;
         loop {
-            let mut lease = shared.acquire(deadline)?;
+            let mut lease = shared.acquire(deadline, &mut trial)?;
             let started = Instant::now();
             let Some(connection) = &mut lease.connection else { continue };
             let failure = match query(&shared.connector, connection, deadline) {
                 Ok(answer) => {
                     lease.give_back();
+                    if trial.is_some() {
+                        shared.close();
+                    }
                     return Ok(answer);
                 }
                 Err(failure) => failure,
@@ -117,6 +139,8 @@ impl<C: Connector> Pool<C> {
             let generation = lease.generation;
             drop(lease);
             match &failure {
+                // That is an answer, too.
+                Failure::Query(_) if trial.is_some() => shared.close(),
                 Failure::Query(_) => {}
                 Failure::TimedOut(_) if !shared.waited_long(started) => {}
                 Failure::Broken(_) if !repeated => {
@@ -124,10 +148,11 @@ impl<C: Connector> Pool<C> {
                     shared.condemn(generation);
                     continue;
                 }
-                _ => {
-                    shared.condemn(generation);
+                // A connection that was condemned before tells nothing new.
+                _ if shared.condemn(generation) || trial.is_some() => {
                     shared.trip(shared.lock(), &failure);
                 }
+                _ => {}
             }
             return Err(failure);
         }
@@ -144,13 +169,35 @@ impl<C: Connector> Shared<C> {
         started.elapsed() >= (self.limits.timeout / 2).min(Duration::from_secs(1))
     }
 
-    fn acquire(self: &Arc<Self>, deadline: Instant) -> Result<Lease<C>, Failure> {
+    /// A connection; and the `trial`, if this is to be the request that tries.
+    fn acquire(
+        self: &Arc<Self>,
+        deadline: Instant,
+        trial: &mut Option<Trial<C>>,
+    ) -> Result<Lease<C>, Failure> {
         let mut state = self.lock();
         loop {
-            if let Some(reason) = &state.down {
-                return Err(Failure::Refused(reason.clone()));
-            }
             let now = Instant::now();
+            match &state.breaker {
+                _ if trial.is_some() => {}
+                Breaker::Closed => {}
+                Breaker::HalfOpen(reason) => {
+                    state.breaker = Breaker::Trying(reason.clone(), now);
+                    *trial = Some(Trial(self.clone(), now));
+                }
+                Breaker::Trying(reason, since) => {
+                    let until = (*since + TRIAL).min(deadline);
+                    if until <= now {
+                        return Err(Failure::Refused(reason.clone()));
+                    }
+                    state = self
+                        .settled
+                        .wait_timeout(state, until - now)
+                        .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+                    continue;
+                }
+                Breaker::Open(reason) => return Err(Failure::Refused(reason.clone())),
+            }
             if now >= deadline {
                 // It may have been for us that somebody was woken; so wake the next.
                 self.changed.notify_one();
@@ -206,9 +253,6 @@ impl<C: Connector> Shared<C> {
                 if generation == state.generation {
                     state.live += 1;
                 }
-                if state.down.take().is_some() {
-                    self.changed.notify_all();
-                }
                 let shared = self.clone();
                 return Ok(Some(Lease { connection: Some(connection), generation, shared }));
             }
@@ -232,11 +276,11 @@ impl<C: Connector> Shared<C> {
         Err(failure)
     }
 
-    /// Nothing as old as `generation` will be used again.
-    fn condemn(&self, generation: u64) {
+    /// Nothing as old as `generation` will be used again; says whether that is news.
+    fn condemn(&self, generation: u64) -> bool {
         let mut state = self.lock();
         if state.generation != generation {
-            return;
+            return false;
         }
         state.generation += 1;
         state.live = 0;
@@ -245,6 +289,33 @@ impl<C: Connector> Shared<C> {
         drop(state);
         drop(old);
         self.changed.notify_all();
+        true
+    }
+
+    /// Closes the breaker: a request was answered.
+    fn close(&self) {
+        let mut state = self.lock();
+        state.breaker = Breaker::Closed;
+        state.pause = upkeep::BACK_OFF.0;
+        drop(state);
+        self.settled.notify_all();
+    }
+}
+
+/// Held by the one request that tries, since then. Where it says neither, because it panicked or
+/// had no time left to wait, the next request tries.
+struct Trial<C: Connector>(Arc<Shared<C>>, Instant);
+
+impl<C: Connector> Drop for Trial<C> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if let Breaker::Trying(reason, since) = &mut state.breaker
+            && *since == self.1
+        {
+            state.breaker = Breaker::HalfOpen(std::mem::take(reason));
+            drop(state);
+            self.0.settled.notify_all();
+        }
     }
 }
 

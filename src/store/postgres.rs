@@ -6,7 +6,6 @@
 mod connect;
 mod error;
 mod inspect;
-mod reach;
 mod url;
 
 use super::failure::{Failure, seconds};
@@ -14,7 +13,7 @@ use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::sql::Dialect;
 use super::tls::Tls;
-use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits};
+use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::UserModel;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +34,7 @@ const DIALECT: Dialect = Dialect {
     numbered: true,
     list: |item, from| format!("CAST(array_to_json(ARRAY(SELECT {item} {from})) AS text)"),
     concat: |parts| parts.join(" || "),
+    as_text: None,
     ignoring_case: |column, value| {
         format!("UPPER(CAST({column} AS text)) = UPPER(CAST({value} AS text))")
     },
@@ -86,7 +86,7 @@ impl Backend for Postgres {
     }
 
     fn reach(&self) -> Result<(), String> {
-        reach::reach(&self.settings.places)
+        servers::reach(self.settings.places.iter().map(Place::server))
     }
 
     fn open(
@@ -166,7 +166,9 @@ impl Fetch for Connections {
         let timeout = seconds(self.settings.limits.timeout);
         let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
             Ok(Ok(rows)) => rows,
-            Ok(Err(error)) if error::no_such_value(&error) => return Ok(Vec::new()),
+            Ok(Err(error)) if error::no_such_value(&error, &question.values) => {
+                return Ok(Vec::new());
+            }
             Ok(Err(error)) => return Err(error::querying(&error, &timeout)),
             Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };

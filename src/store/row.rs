@@ -8,12 +8,16 @@ use crate::user::{User, UserModel, Wants};
 use zeroize::Zeroizing;
 
 /// Reads the columns that `Dialect::user` asks for.
-pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: Wants) -> Result<Found, String> {
+pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: &Wants) -> Result<Found, String> {
     let mut rows = rows.into_iter();
-    let (Some(row), more) = (rows.next(), rows.next()) else { return Ok(Found::Nobody) };
+    let (Some(mut row), more) = (rows.next(), rows.next()) else { return Ok(Found::Nobody) };
     if more.is_some() {
         return if model.ignores_case { Ok(Found::Several) } else { Err(several_rows(model)) };
     }
+    if row.len() != 8 + wants.columns.len() {
+        return Err(OTHER_ANSWER.into());
+    }
+    let columns = row.split_off(8);
     let Ok([id, username, password, is_active, groups, is_staff, is_superuser, permissions]) =
         <[_; 8]>::try_from(row)
     else {
@@ -29,7 +33,8 @@ pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: Wants) -> Result<Fo
         is_staff: is_true(is_staff),
         is_superuser: is_true(is_superuser),
         permissions: list(permissions).ok_or("the user's permissions are no list of names")?,
-        known: wants,
+        columns,
+        known: wants.clone(),
     })))
 }
 
@@ -50,6 +55,9 @@ fn list(value: Option<String>) -> Option<Vec<String>> {
 }
 
 fn several_rows(model: &UserModel) -> String {
+    if model.query.is_some() {
+        return "more than one row is this user's: a query of users must find one at most".into();
+    }
     format!(
         "more than one row of \"{}\" has this user name: give its column \"{}\" a UNIQUE constraint",
         model.table, model.username
@@ -65,7 +73,7 @@ mod tests {
     }
 
     fn read(rows: Vec<Row>, words: &[&str]) -> Result<Found, String> {
-        user(rows, &UserModel::parse(words).unwrap(), Wants::default())
+        user(rows, &UserModel::parse(words).unwrap(), &Wants::NOTHING)
     }
 
     #[test]
@@ -78,6 +86,18 @@ mod tests {
             (user.groups, user.permissions),
             (vec!["a b".into()], vec!["docs.view_page".into()])
         );
+    }
+
+    #[test]
+    fn further_columns_are_kept_apart() {
+        let wants = Wants { columns: vec!["email".into(), "phone".into()], ..Wants::NOTHING };
+        let mut columns = row(["7", "alice", "x", "t", "-", "-", "-", "-"]);
+        columns.extend([Some("a@b".into()), None]);
+        let model = UserModel::default();
+        let Ok(Found::One(found)) = user(vec![columns.clone()], &model, &wants) else { panic!() };
+        assert_eq!(found.columns, [Some("a@b".into()), None]);
+        columns.pop();
+        assert_eq!(user(vec![columns], &model, &wants), Err(OTHER_ANSWER.into()));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Dialect {
     pub(crate) list: fn(item: &str, from: &str) -> String,
     /// Text behind text.
     pub(crate) concat: fn(&[&str]) -> String,
+    /// A column as text, where the database compares it with a text as something else.
+    pub(crate) as_text: Option<fn(column: &str) -> String>,
     /// Django's `iexact`: a column and the placeholder of a user name.
     pub(crate) ignoring_case: fn(column: &str, placeholder: &str) -> String,
     /// Whether `ignoring_case` takes a pattern, in which `%`, `_` and `\` must be escaped.
@@ -33,13 +35,13 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
-    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions. Two
-    /// rows at most, since two are one too many; where answers are marked, a row of NULLs if there
+    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions, and
+    /// those that are wanted by name. Two rows at most, since two are one too many; where answers are marked, a row of NULLs if there
     /// is no such user.
     pub(crate) fn user<'a>(
         &self,
         model: &UserModel,
-        wants: Wants,
+        wants: &Wants,
         username: &'a str,
     ) -> Question<'a> {
         let mut values = Vec::new();
@@ -52,14 +54,13 @@ impl Dialect {
             None => {
                 let column = self.column(model, &model.username);
                 let placeholder = (self.placeholder)(1);
-                let (condition, value) = match (model.ignores_case, self.by_pattern) {
-                    (false, _) => (format!("{column} = {placeholder}"), username.into()),
-                    (true, true) => {
-                        ((self.ignoring_case)(&column, &placeholder), pattern(username))
-                    }
-                    (true, false) => ((self.ignoring_case)(&column, &placeholder), username.into()),
+                let condition = if model.ignores_case {
+                    values.push(if self.by_pattern { pattern(username) } else { username.into() });
+                    (self.ignoring_case)(&column, &placeholder)
+                } else {
+                    values.push(username.into());
+                    self.exactly(&column, &placeholder, username, &mut values)
                 };
-                values.push(value);
                 (self.source(model), Some(condition))
             }
         };
@@ -73,6 +74,22 @@ impl Dialect {
         let rest =
             format!("{columns} FROM (SELECT 1) one LEFT JOIN {source} ON {condition} LIMIT 2");
         mark(rest, values)
+    }
+
+    fn exactly<'a>(
+        &self,
+        column: &str,
+        placeholder: &str,
+        username: &'a str,
+        values: &mut Vec<Cow<'a, str>>,
+    ) -> String {
+        let equal = format!("{column} = {placeholder}");
+        let Some(as_text) = self.as_text else { return equal };
+        if !self.numbered {
+            values.push(username.into());
+        }
+        let again = (self.placeholder)(values.len());
+        format!("{equal} AND {} = {again}", as_text(column))
     }
 
     /// One row, of one column: `1` if the query of the administrator has a row.
@@ -141,14 +158,14 @@ impl Dialect {
 
     /// Every column is qualified, because SQLite takes an unknown name in quotes for a text, and a
     /// mistyped `is_active=` would let everybody in.
-    fn columns(&self, model: &UserModel, wants: Wants) -> String {
+    fn columns(&self, model: &UserModel, wants: &Wants) -> String {
         let text =
             |column: &String| format!("CAST({} AS {})", self.column(model, column), self.text);
         let flag = |column: &Option<String>| match column.as_ref().filter(|_| wants.flags) {
             Some(column) => text(column),
             None => "NULL".into(),
         };
-        let columns = [
+        let mut columns = vec![
             text(&model.id),
             text(&model.username),
             text(&model.password),
@@ -158,6 +175,7 @@ impl Dialect {
             flag(&model.is_superuser),
             if wants.permissions { self.permissions(model) } else { "NULL".into() },
         ];
+        columns.extend(wants.columns.iter().map(text));
         columns.join(", ")
     }
 
@@ -284,19 +302,20 @@ mod tests {
         numbered: true,
         list: |item, from| format!("LIST({item} {from})"),
         concat: |parts| parts.join(" || "),
+        as_text: None,
         ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
         by_pattern: true,
         marked: false,
     };
 
-    fn sql(words: &[&str], wants: Wants) -> String {
+    fn sql(words: &[&str], wants: &Wants) -> String {
         ANY.user(&UserModel::parse(words).unwrap(), wants, "a").sql
     }
 
     #[test]
     fn names_cannot_leave_their_quotes() {
         let sql =
-            sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], Wants::default());
+            sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], &Wants::NOTHING);
         assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --" u WHERE u."E Mail" = $1"#), "{sql}");
         assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --_groups" m"#), "{sql}");
     }
@@ -305,21 +324,30 @@ mod tests {
     fn what_is_not_wanted_or_not_there_is_not_asked_for() {
         let words = &["auth.User", "is_active=none", "groups_table=none"];
         assert_eq!(
-            sql(words, Wants::default()),
+            sql(words, &Wants::NOTHING),
             "SELECT CAST(u.\"id\" AS text), CAST(u.\"username\" AS text), \
              CAST(u.\"password\" AS text), '1', NULL, NULL, NULL, NULL FROM \"auth_user\" u \
              WHERE u.\"username\" = $1 LIMIT 2"
         );
         let none = &["auth.User", "is_staff=none", "groups_table=none", "permissions_table=none"];
-        let sql = sql(none, Wants { flags: true, permissions: true });
+        let sql = sql(none, &Wants { flags: true, permissions: true, ..Wants::NOTHING });
         assert!(sql.contains("NULL, NULL, CAST(u.\"is_superuser\" AS text), NULL FROM"), "{sql}");
+    }
+
+    #[test]
+    fn further_columns_come_last_in_quotes() {
+        let words = &["hr.Person", "child=hr_employee.person_ptr_id", "groups_table=none"];
+        let columns = vec!["e\"mail".into(), "hr_employee.badge".into()];
+        let sql = sql(words, &Wants { columns, ..Wants::NOTHING });
+        let expected = r#"NULL, NULL, CAST(u."e""mail" AS text), CAST(c."badge" AS text) FROM"#;
+        assert!(sql.contains(expected), "{sql}");
     }
 
     #[test]
     fn a_child_must_be_there_and_may_have_columns() {
         let sql = sql(
             &["hr.Person", "child=hr_employee.person_ptr_id", "username=hr_employee.badge"],
-            Wants::default(),
+            &Wants::NOTHING,
         );
         assert!(
             sql.contains(
@@ -332,9 +360,24 @@ mod tests {
     #[test]
     fn a_pattern_stands_for_itself() {
         let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
-        let question = ANY.user(&model, Wants::default(), "100%_\\");
+        let question = ANY.user(&model, &Wants::NOTHING, "100%_\\");
         assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
         assert_eq!(question.values, ["100\\%\\_\\\\"]);
+    }
+
+    #[test]
+    fn a_column_can_be_compared_as_text_too() {
+        let model = UserModel::parse(&["auth.User"]).unwrap();
+        let as_text: Option<fn(&str) -> String> = Some(|column| format!("TEXT({column})"));
+        let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a");
+        let end = r#"u."username" = $1 AND TEXT(u."username") = $1 LIMIT 2"#;
+        assert!(question.sql.ends_with(end), "{}", question.sql);
+        assert_eq!(question.values, ["a"]);
+        let unnumbered = Dialect { numbered: false, placeholder: |_| "?".into(), as_text, ..ANY };
+        let question = unnumbered.user(&model, &Wants::NOTHING, "a");
+        let end = r#"u."username" = ? AND TEXT(u."username") = ? LIMIT 2"#;
+        assert!(question.sql.ends_with(end), "{}", question.sql);
+        assert_eq!(question.values, ["a", "a"]);
     }
 
     #[test]

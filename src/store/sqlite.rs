@@ -11,7 +11,8 @@ use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
 use crate::user::UserModel;
-use file::{DatabaseFile, Seen};
+use file::{DatabaseFile, Kept, REPLACED, Seen};
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags};
 use std::fmt::Write;
@@ -29,6 +30,7 @@ const DIALECT: Dialect = Dialect {
     numbered: true,
     list: |item, from| format!("(SELECT json_group_array({item}) {from})"),
     concat: |parts| parts.join(" || "),
+    as_text: None,
     ignoring_case: |column, value| format!("{column} LIKE {value} ESCAPE '\\'"),
     by_pattern: true,
     marked: false,
@@ -96,21 +98,25 @@ struct Connection {
     database: rusqlite::Connection,
     interrupt: Arc<InterruptHandle>,
     seen: Seen,
+    /// Dropped after the connection, whose locks go when the file is closed.
+    _kept: Arc<Kept>,
 }
 
 impl Connector for Connections {
     type Connection = Connection;
 
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let (seen, _held) = self.file.hold(&*self.host, deadline)?;
+        let (seen, kept, _held) = self.file.hold(&*self.host, deadline)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let uri = uri(self.file.path(), seen.ours);
         let fail = |error| self.failure(&error, false);
         let database = rusqlite::Connection::open_with_flags(uri, flags).map_err(fail)?;
+        // A mistyped name in double quotes is an error, not a text that a client could send.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
-        let connection = Connection { database, interrupt, seen };
+        let connection = Connection { database, interrupt, seen, _kept: kept };
         self.bounded(&connection, deadline)?;
         // Opening reads nothing yet.
         let works =
@@ -120,7 +126,7 @@ impl Connector for Connections {
             Err(error) => return Err(fail(error)),
         }
         if self.file.look().map_err(Failure::Broken)? != seen {
-            return Err(Failure::Broken("the file was replaced while it was opened".into()));
+            return Err(Failure::Broken(REPLACED.into()));
         }
         Ok(connection)
     }
@@ -210,8 +216,8 @@ impl Connections {
             ErrorCode::SystemIoFailure => Failure::Broken(message),
             _ if message.contains("no such table") || message.contains("no such column") => {
                 Failure::Query(format!(
-                    "{message}: AuthDjangoUserModel names the tables and columns; is this the \
-                     site's database, and migrated?"
+                    "{message}: AuthDjangoUserModel names the tables and columns, \
+                     AuthDjangoQuery those of its own; is this the site's database, and migrated?"
                 ))
             }
             _ if opened => Failure::Query(message),

@@ -39,7 +39,10 @@ fn error(words: &[&str]) -> String {
 fn what_is_wrong_is_said_without_the_password() {
     for (words, reason) in [
         (&[][..], "needs the URL"),
-        (&["mysql://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["oracle://a:secret@b/c"], "must begin with one of postgresql://"),
+        (&["mysql://a:secret@b/c", "statements=unnamed"], "unknown key statements="),
+        (&["mysql://a:secret@b/c?charset=latin1"], "always utf8mb4"),
+        (&["mysql://a:secret@b"], "must name the database"),
         (&["postgresql://a:se cret@b/c"], "no spaces"),
         (&["postgresql://b/c", "secret"], "must be key=value"),
         (&["postgresql://b/c", "max=0"], "max=0: must be a number from 1 to 1000"),
@@ -85,7 +88,7 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
     for _ in 0..20 {
         let deadline = Instant::now() + Duration::from_secs(5);
         let error = store
-            .get_by_natural_key(&UserModel::default(), Wants::default(), "alice", deadline)
+            .get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline)
             .unwrap_err();
         let text = error.to_string();
         assert_eq!(
@@ -95,4 +98,96 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
         );
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn hosts_in_any_order_fail_with_one_text() {
+    let url = "postgresql://me@127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/site?load_balance_hosts=random";
+    let texts: std::collections::HashSet<_> =
+        (0..40).map(|_| ask(&*open(&[url])).unwrap_err()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+}
+
+/// A database of numbers, which takes its time.
+#[derive(Default)]
+struct Slow {
+    connecting: Duration,
+    answering: Duration,
+    stuck: bool,
+}
+
+impl Connector for Slow {
+    type Connection = ();
+
+    fn connect(&self, _: Instant) -> Result<(), Failure> {
+        thread::sleep(self.connecting);
+        Ok(())
+    }
+}
+
+impl Fetch for Slow {
+    const DIALECT: &Dialect = &Dialect {
+        quote: '"',
+        text: "text",
+        placeholder: |_| "?".into(),
+        numbered: false,
+        list: |item, from| format!("LIST({item} {from})"),
+        concat: |parts| parts.join(" || "),
+        as_text: None,
+        ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
+        by_pattern: true,
+        marked: false,
+    };
+
+    fn fetch(&self, (): &mut (), _: &Question<'_>, deadline: Instant) -> Result<Vec<Row>, Failure> {
+        if self.stuck {
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            return Err(Failure::TimedOut("stuck".into()));
+        }
+        thread::sleep(self.answering);
+        Ok(Vec::new())
+    }
+}
+
+fn pooled(database: Slow, gate: &Arc<Gate>) -> Arc<dyn Store> {
+    let limits = Limits { timeout: Duration::from_secs(3), ..Limits::default() };
+    Pooled::open("slow", database, &limits, Arc::new(FakeHost::default()), Arc::clone(gate))
+}
+
+fn ask(store: &dyn Store) -> Result<Option<User>, String> {
+    let deadline = Instant::now() + store.timeout();
+    let answer =
+        store.get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline);
+    answer.map(Found::one).map_err(|error| error.to_string())
+}
+
+/// How many of `count` requests at once are answered.
+fn answered(store: &dyn Store, count: usize) -> usize {
+    let ask = || ask(store).is_ok();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|&ok| ok).count()
+    })
+}
+
+#[test]
+fn a_burst_on_a_database_that_is_not_instant_is_answered() {
+    let gate = Arc::new(Gate::new(25));
+    let connecting = Duration::from_millis(300);
+    let store = pooled(Slow { connecting, ..Slow::default() }, &gate);
+    assert_eq!(answered(&*store, 25), 25);
+}
+
+#[test]
+fn a_stuck_database_leaves_places_for_another() {
+    let gate = Arc::new(Gate::new(25));
+    let stuck = pooled(Slow { stuck: true, ..Slow::default() }, &gate);
+    let well = pooled(Slow::default(), &gate);
+    thread::scope(|scope| {
+        for _ in 0..25 {
+            scope.spawn(|| ask(&*stuck));
+        }
+        thread::sleep(Duration::from_millis(1100));
+        assert_eq!(answered(&*well, 12), 12);
+    });
 }

@@ -8,8 +8,13 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
 /// What must be right before the server gets a password.
@@ -28,7 +33,7 @@ pub(crate) enum Verify {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
     pub(crate) verify: Verify,
-    /// `sslrootcert`; `None` = the authorities of the system.
+    /// `sslrootcert`; `None` = the authorities of the system, for `Full` alone.
     pub(crate) roots: Option<String>,
     /// `sslcert` and `sslkey`, for a server that wants to know us.
     pub(crate) client: Option<(String, String)>,
@@ -36,15 +41,81 @@ pub(crate) struct Tls {
     pub(crate) direct: bool,
 }
 
+/// Whether the line is to be encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encrypt {
+    Never,
+    /// Where the server can.
+    Prefer,
+    Always,
+}
+
+/// `sslmode=` and the files, as a URL has them.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) mode: Option<String>,
+    pub(crate) roots: Option<String>,
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+impl Words {
+    /// What they mean together, as libpq has it: who names an authority wants it asked.
+    pub(crate) fn read(self) -> Result<(Encrypt, Tls), String> {
+        let (encrypt, verify) = match self.mode.as_deref().unwrap_or("prefer") {
+            "disable" => (Encrypt::Never, Verify::Nothing),
+            "prefer" => (Encrypt::Prefer, Verify::Nothing),
+            "require" => (Encrypt::Always, Verify::Nothing),
+            "verify-ca" => (Encrypt::Always, Verify::Authority),
+            "verify-full" => (Encrypt::Always, Verify::Full),
+            _ => {
+                return Err(
+                    "sslmode= must be disable, prefer, require, verify-ca or verify-full".into()
+                );
+            }
+        };
+        // As libpq: any of the system's authorities vouches for any host, so the name must be right.
+        let system = self.roots.as_deref() == Some("system");
+        if system && verify != Verify::Full {
+            return Err("sslrootcert=system needs sslmode=verify-full".into());
+        }
+        if verify == Verify::Authority && self.roots.is_none() {
+            return Err("sslmode=verify-ca needs sslrootcert=FILE: without the name of the host, \
+                        any authority of the system would do; or use verify-full"
+                .into());
+        }
+        let named = self.roots.is_some() && verify == Verify::Nothing;
+        let verify = if named && encrypt != Encrypt::Never { Verify::Authority } else { verify };
+        let client = match (self.cert, self.key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err("sslcert= and sslkey= need each other".into()),
+        };
+        let roots = self.roots.filter(|path| path != "system");
+        let tls = Tls { verify, roots, client, direct: false };
+        if encrypt != Encrypt::Never {
+            tls.exist()?;
+        }
+        Ok((encrypt, tls))
+    }
+}
+
 impl Tls {
-    /// For `configtest`, which runs as root but may run elsewhere: are the files there?
-    pub(crate) fn exist(&self) -> Result<(), String> {
+    /// For `configtest`, which runs as root but may run elsewhere: are the files there, and is the
+    /// key kept from others?
+    fn exist(&self) -> Result<(), String> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         for path in self.roots.iter().chain(client) {
             match std::fs::metadata(path) {
                 Ok(file) if file.is_file() => {}
                 Ok(_) => return Err(format!("{path} is not a file")),
                 Err(error) => return Err(format!("{path}: {}", reason(&error))),
+            }
+        }
+        if let Some((_, key)) = &self.client {
+            let mode = std::fs::metadata(key).map_or(0, |file| file.permissions().mode());
+            if mode & 0o007 != 0 {
+                return Err(format!("{key} is open to every user of this machine: chmod o= {key}"));
             }
         }
         Ok(())
@@ -120,6 +191,34 @@ fn reason(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// Is this a day on which the certificate is valid?
+fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let certificate = Certificate::from_der(certificate)
+        .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    let validity = certificate.tbs_certificate.validity;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(())
+}
+
+/// The same error in words that do not change with the clock: repeated errors are told apart by
+/// their text.
+fn without_times(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::Expired)
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::NotValidYet)
+        }
+        error => error,
+    }
+}
+
 #[derive(Debug)]
 struct Verifier {
     verify: Verify,
@@ -144,7 +243,9 @@ impl ServerCertVerifier for Verifier {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         // `openssl req -x509` marks what it makes as an authority, which webpki takes for no server;
         // libpq does, when sslrootcert is that very certificate.
-        if !self.trusted.iter().any(|certificate| certificate == end_entity) {
+        if self.trusted.iter().any(|certificate| certificate == end_entity) {
+            in_time(end_entity, now)?;
+        } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
             let roots = &self.roots;
             verify_server_cert_signed_by_trust_anchor(
@@ -153,7 +254,8 @@ impl ServerCertVerifier for Verifier {
                 intermediates,
                 now,
                 algorithms,
-            )?;
+            )
+            .map_err(without_times)?;
         }
         if self.verify == Verify::Full {
             verify_server_name(&parsed, server_name)?;
@@ -192,3 +294,6 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

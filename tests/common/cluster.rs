@@ -2,6 +2,7 @@
 
 use super::django::{Population, populate};
 use super::httpd::free_port;
+use super::mariadb::Mariadb;
 use super::{command_as, directory, is_root, required, run, wait_until};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -122,13 +123,20 @@ impl Cluster {
 
     /// What the README tells administrators to grant.
     fn grant(&self, model: &str) {
+        if model == "accounts.Odd" {
+            // tests/export.rs grants by name.
+            self.sql("site", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO apache");
+            return;
+        }
         let table = model.to_lowercase().replace('.', "_");
-        let username = if model == "auth.User" { "username" } else { "email" };
+        let username = if model == "auth.User" { "username, is_staff" } else { "email" };
         self.sql(
             "site",
             &format!(
-                "GRANT SELECT (id, {username}, password, is_active) ON {table} TO apache;
-                 GRANT SELECT ON {table}_groups, auth_group TO apache;"
+                "GRANT SELECT (id, {username}, password, is_active, is_superuser) ON {table} TO apache;
+                 GRANT SELECT ON {table}_groups, auth_group TO apache;
+                 GRANT SELECT ON {table}_user_permissions, auth_group_permissions, auth_permission,
+                     django_content_type TO apache;"
             ),
         );
     }
@@ -196,14 +204,15 @@ fn readable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-/// A database of either kind, as a matrix of tests goes through them.
+/// A database of any kind, as a matrix of tests goes through them.
 pub enum Database {
     Sqlite(PathBuf),
     Postgresql(Cluster),
+    Mysql(Mariadb),
 }
 
 impl Database {
-    pub const KINDS: [&str; 2] = ["sqlite", "postgresql"];
+    pub const KINDS: [&str; 3] = ["sqlite", "postgresql", "mysql"];
 
     pub fn start(kind: &str, model: &str) -> (Self, Population) {
         match kind {
@@ -215,6 +224,10 @@ impl Database {
                 let (cluster, population) = Cluster::start(model);
                 (Self::Postgresql(cluster), population)
             }
+            "mysql" => {
+                let (server, population) = Mariadb::start(model);
+                (Self::Mysql(server), population)
+            }
             kind => panic!("no database {kind}"),
         }
     }
@@ -224,6 +237,22 @@ impl Database {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
             Self::Postgresql(cluster) => cluster.url(),
+            Self::Mysql(server) => server.url(),
+        }
+    }
+
+    /// Runs SQL as the owner of the database.
+    pub fn sql(&self, sql: &str) {
+        match self {
+            Self::Sqlite(path) => {
+                run(Command::new("sqlite3").arg("-bail").arg(path).arg(sql));
+            }
+            Self::Postgresql(cluster) => {
+                cluster.sql("site", sql);
+            }
+            Self::Mysql(server) => {
+                server.sql("site", sql);
+            }
         }
     }
 
@@ -232,6 +261,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
             Self::Postgresql(cluster) => cluster.django(),
+            Self::Mysql(server) => server.django(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub struct Population {
     pub model: String,
     pub hashers: Vec<String>,
     pub groups: Vec<String>,
+    pub permissions: Vec<String>,
     pub users: Vec<Person>,
 }
 
@@ -49,6 +50,7 @@ pub fn populate(database: &str, model: &str) -> Population {
         model: model.to_owned(),
         hashers: texts(&value["hashers"]),
         groups: texts(&value["groups"]),
+        permissions: texts(&value["permissions"]),
         users: users
             .iter()
             .map(|user| Person {
@@ -125,6 +127,20 @@ impl Oracle {
     pub fn groups_for_user(&mut self, username: &str) -> Vec<String> {
         let reply = self.ask(&json!({"op": "groups_for_user", "username": username}));
         texts(&reply["answer"])
+    }
+
+    /// Django's `user.has_perm`, for each.
+    pub fn has_perm(&mut self, username: &str, permissions: &[String]) -> Vec<bool> {
+        let question = json!({"op": "has_perm", "username": username, "permissions": permissions});
+        let reply = self.ask(&question);
+        reply["answer"].as_array().unwrap().iter().map(|is| is.as_bool().unwrap()).collect()
+    }
+
+    /// `is_active`, `is_staff`, `is_superuser`.
+    pub fn flags(&mut self, username: &str) -> [bool; 3] {
+        let reply = self.ask(&json!({"op": "flags", "username": username}));
+        ["is_active", "is_staff", "is_superuser"]
+            .map(|name| reply["answer"][name].as_bool().unwrap())
     }
 }
 

@@ -220,7 +220,14 @@ impl Httpd {
     }
 
     pub fn pid(&self) -> u32 {
-        fs::read_to_string(self.dir.join("pid")).unwrap().trim().parse().unwrap()
+        let mut pid = None;
+        // A restart writes the file anew.
+        wait_until("the server's pid", 10, || {
+            let text = fs::read_to_string(self.dir.join("pid")).unwrap_or_default();
+            pid = text.trim().parse().ok();
+            pid.is_some()
+        });
+        pid.unwrap()
     }
 
     pub fn signal(&self, name: &str) {

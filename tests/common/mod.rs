@@ -7,6 +7,8 @@ pub mod client;
 pub mod cluster;
 pub mod django;
 pub mod httpd;
+pub mod mariadb;
+pub mod store;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ pub fn directory(topic: &str) -> PathBuf {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let base = env::var_os("TEST_STATE").map_or_else(env::temp_dir, PathBuf::from);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = base.join(format!("authnz-{}-{topic}-{number}", std::process::id()));
+    let path = base.join(format!("{topic}-{number}-{}", std::process::id()));
     fs::create_dir_all(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path

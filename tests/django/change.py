@@ -1,6 +1,7 @@
 """Changes users of the reference project, as an administrator of the site does in Django:
 
     change.py password=NAME=SECRET  active=NAME=0|1  group=NAME=GROUP  ungroup=NAME=GROUP  delete=NAME
+              set=NAME=FIELD=VALUE
 """
 import os
 import sys
@@ -28,6 +29,10 @@ def change(word):
         user.groups.add(Group.objects.get(name=value[0]))
     elif what == "ungroup":
         user.groups.remove(Group.objects.get(name=value[0]))
+    elif what == "set":
+        field, text = value[0].split("=", 1)
+        setattr(user, field, text)
+        user.save()
     elif what == "delete":
         user.delete()
     else:

@@ -2,6 +2,8 @@
 
     {"op": "check_password", "username": …, "password": …}   ->  {"answer": true | false | null}
     {"op": "groups_for_user", "username": …}                 ->  {"answer": [names, sorted]}
+    {"op": "has_perm", "username": …, "permissions": […]}    ->  {"answer": [true | false, in that order]}
+    {"op": "flags", "username": …}                           ->  {"answer": {"is_active", "is_staff", "is_superuser"}}
     What raises, where mod_wsgi would answer 500             ->  {"error": "ValueError: …"}
 
 Runs under target/venv with its Django 5.2, or with another first on PYTHONPATH (target/django-6). Asks
@@ -27,6 +29,7 @@ import django
 
 django.setup()
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.handlers import modwsgi
 from django.db import transaction
 
@@ -36,6 +39,12 @@ def answer(question):
         return modwsgi.check_password({}, question["username"], question["password"])
     if question["op"] == "groups_for_user":
         return sorted(name.decode() for name in modwsgi.groups_for_user({}, question["username"]))
+    user = get_user_model()._default_manager.get_by_natural_key(question["username"])
+    if question["op"] == "has_perm":
+        return [user.has_perm(permission) for permission in question["permissions"]]
+    if question["op"] == "flags":
+        # A model without the column has no staff.
+        return {name: getattr(user, name, False) for name in ("is_active", "is_staff", "is_superuser")}
     raise SystemExit(f"oracle: no such op: {question['op']}")
 
 

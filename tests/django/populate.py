@@ -1,6 +1,7 @@
 """Makes the reference project's tables and its users, and prints them as JSON for the tests:
 
-    {"model", "hashers": [accepted algorithms, preferred first], "groups": [names], "users": [
+    {"model", "hashers": [accepted algorithms, preferred first], "groups": [names],
+     "permissions": [app_label.codename, all that there are], "users": [
         {"username", "password", "kind", "groups": [names],
          "expect": what Django's check_password says to that password: true, false, null (no active user),
          "oracle": false for rows that nobody may ask Django about: it would never answer,
@@ -24,7 +25,8 @@ django.setup()
 
 from argon2 import low_level as argon2
 from django.contrib.auth import get_user_model, hashers
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import transaction
 
@@ -34,7 +36,8 @@ EMAIL = User.USERNAME_FIELD == "email"
 GROUPS = [
     "secret-agents", "Secret-Agents", "SECRET-AGENTS", "top secret", " leading", "trailing ", "two  spaces",
     "Ärzte", "A\u0308rzte", "日本語", "groupes d'été", 'quo"ted', "back\\slash", "100%", "%{REMOTE_USER}", "%s%n",
-    "a,b", "-dash", "valid-user", "'; DROP TABLE auth_group; --", "tab\there", "g" * 150, "ß" * 150, "nobody is in it",
+    "a,b", "-dash", "valid-user", "'; DROP TABLE auth_group; --", "tab\there", "g" * 150, "ß" * 150, "permitted",
+    "nobody is in it",
 ]
 
 NAMES = [
@@ -44,6 +47,11 @@ NAMES = [
     "'; DROP TABLE auth_user; --", "' OR '1'='1", "<b>&amp;", "tab\there", "new\nline", "\x01\x1b[31mred",
     "#comment", "null", "None", "0", "-1", "n" * 150, "ü" * 150, "😀" * 150, "with:colon", "",
 ]
+
+# Permissions of the project's own, beside those that Django makes for every model.
+CODENAMES = ["sign.contracts", "View_group", "ünïcode", "VIEW_GROUP"]
+DIRECT = ["auth.view_group", "auth.sign.contracts", f"{User._meta.app_label}.change_user"]
+BY_GROUP = ["auth.View_group", "auth.ünïcode", "contenttypes.view_contenttype", f"{User._meta.app_label}.change_user"]
 
 PASSWORDS = {
     "empty": "", "space": " ", "spaces": "  a  b  ", "colon": "a:b::c", "unicode": "pässwörd€😀",
@@ -84,7 +92,7 @@ POISONED = {
     "scrypt p": "scrypt$16384$salt$8$1073741823$" + B64_64,
 }
 
-users, rows, memberships = [], [], []
+users, rows, memberships, direct = [], [], [], []
 
 
 def salt(name):
@@ -98,13 +106,14 @@ def encode(hasher, password, name):
     return hasher.encode(password, salt(name))
 
 
-def add(name, password, encoded, kind, *, active=True, groups=(), expect=True, **flags):
+def add(name, password, encoded, kind, *, active=True, groups=(), permissions=(), fields={}, expect=True, **flags):
     # PostgreSQL would refuse what SQLite takes: a row of the tests must fit into both.
     assert len(encoded) <= 128, encoded
     username = f"{name}@example.org" if EMAIL else name
-    row = User(password=encoded, is_active=active, **{User.USERNAME_FIELD: username})
+    row = User(password=encoded, is_active=active, **{User.USERNAME_FIELD: username}, **fields)
     users.append(row)
     memberships.append(groups)
+    direct.append(permissions)
     rows.append({
         "username": username, "password": password, "kind": kind, "groups": sorted(groups),
         "expect": expect if active else None, "oracle": True, "dropped": False, "slow": False,
@@ -189,6 +198,18 @@ if right[0] == "pbkdf2_sha256":
 for name, encoded in POISONED.items():
     add(f"poisoned {name}", "secret", encoded, "poisoned", expect=False, oracle=False)
 
+# Who may do what: every way to a permission, with and without the flags.
+for number in range(32):
+    active, staff, superuser = (not number & 1, bool(number & 2), bool(number & 4))
+    fields = {"is_superuser": superuser}
+    if hasattr(User, "is_staff"):
+        fields["is_staff"] = staff
+    name = f"permission-{number:02d}"
+    add(
+        name, "secret", cheap("secret", name), "permission", active=active, fields=fields,
+        permissions=DIRECT if number & 8 else (), groups=["permitted"] if number & 16 else (),
+    )
+
 call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
 with transaction.atomic():
     groups = {name: Group(name=name) for name in GROUPS}
@@ -198,14 +219,31 @@ with transaction.atomic():
     user_ids = dict(User.objects.values_list(User.USERNAME_FIELD, "pk"))
     group_ids = dict(Group.objects.values_list("name", "pk"))
     Membership = User.groups.through
+    user_id = User.groups.field.m2m_field_name() + "_id"
+    group_id = User.groups.field.m2m_reverse_field_name() + "_id"
     Membership.objects.bulk_create(
-        Membership(user_id=user_ids[row["username"]], group_id=group_ids[name])
+        Membership(**{user_id: user_ids[row["username"]], group_id: group_ids[name]})
         for row, names in zip(rows, memberships)
+        for name in names
+    )
+    content_type = ContentType.objects.get_for_model(Group)
+    for codename in CODENAMES:
+        Permission.objects.create(content_type=content_type, codename=codename, name=codename)
+    permission_ids = {
+        f"{app_label}.{codename}": key
+        for app_label, codename, key in Permission.objects.values_list("content_type__app_label", "codename", "pk")
+    }
+    Group.objects.get(name="permitted").permissions.add(*(permission_ids[name] for name in BY_GROUP))
+    Direct = User.user_permissions.through
+    Direct.objects.bulk_create(
+        Direct(user_id=user_ids[row["username"]], permission_id=permission_ids[name])
+        for row, names in zip(rows, direct)
         for name in names
     )
 
 json.dump(
-    {"model": User._meta.label, "hashers": [hasher.algorithm for hasher in accepted], "groups": GROUPS, "users": rows},
+    {"model": User._meta.label, "hashers": [hasher.algorithm for hasher in accepted], "groups": GROUPS,
+     "permissions": sorted(permission_ids), "users": rows},
     sys.stdout,
 )
 print()

@@ -1,8 +1,10 @@
 """The reference project: a Django site as the module meets it, small enough to be made anew for each test.
 
 Told by the environment:
-    DJANGO_DB          /path/to/db.sqlite3, or postgresql://user:password@host:port/name?host=/socket/directory
-    DJANGO_USER_MODEL  auth.User (the default) or accounts.User, which logs in with its e-mail address
+    DJANGO_DB          /path/to/db.sqlite3, postgresql://user:password@host:port/name?host=/socket/directory,
+                       or mysql://user:password@host:port/name
+    DJANGO_USER_MODEL  auth.User (the default), accounts.User, which logs in with its e-mail address, or
+                       accounts.Odd, whose tables and columns have names of their own
     DJANGO_HASHERS     algorithms, the preferred one first, instead of all that this Django has
 """
 import os
@@ -29,7 +31,7 @@ def database(where):
     url = urllib.parse.urlsplit(where)
     query = dict(urllib.parse.parse_qsl(url.query))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{url.scheme}",
         "NAME": urllib.parse.unquote(url.path.lstrip("/")),
         "USER": urllib.parse.unquote(url.username or ""),
         "PASSWORD": urllib.parse.unquote(url.password or ""),

@@ -167,6 +167,106 @@ fn a_time_out_opens_the_breaker_and_discards() {
     assert!(pool.run(after(300), query).is_ok());
 }
 
+/// A server that takes connections, and no more.
+fn mute(_: &Fake, _: &mut Conn, deadline: Instant) -> Result<usize, Failure> {
+    thread::sleep(deadline.saturating_duration_since(Instant::now()));
+    Err(Failure::TimedOut("no answer".into()))
+}
+
+/// A pool that was mute, and takes connections again.
+fn half_open() -> Pool<Fake> {
+    let (_, pool) = pool(Limits { timeout: Duration::from_secs(1), ..Limits::default() });
+    assert!(pool.run(after(1000), mute).is_err());
+    assert!(soon(|| !pool.0.lock().probing));
+    pool
+}
+
+#[test]
+fn a_server_that_only_takes_connections_holds_one_thread() {
+    let pool = half_open();
+    let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let begun = Instant::now();
+    let waits = thread::scope(|scope| {
+        let ask = || {
+            let mut longest = Duration::ZERO;
+            while begun.elapsed() < Duration::from_secs(3) {
+                let (asked, tried) = (Instant::now(), std::cell::Cell::new(false));
+                let answer = pool.run(after(1000), |fake, conn, deadline| {
+                    tried.set(true);
+                    most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                    let answer = mute(fake, conn, deadline);
+                    inside.fetch_sub(1, SeqCst);
+                    answer
+                });
+                assert!(answer.is_err_and(|failure| failure.text() == "no answer"));
+                if !tried.get() {
+                    longest = longest.max(asked.elapsed());
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            longest
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    });
+    assert_eq!(most.into_inner(), 1);
+    assert!(waits < TRIAL * 2, "{waits:?}");
+    // Each time later, though the probes in between succeeded.
+    assert!(pool.0.lock().pause > upkeep::BACK_OFF.0 * 2);
+}
+
+#[test]
+fn who_waits_for_a_trial_shares_its_outcome() {
+    let pool = half_open();
+    let asked = AtomicUsize::new(0);
+    let slow = |fake: &Fake, conn: &mut Conn, deadline: Instant| {
+        asked.fetch_add(1, SeqCst);
+        thread::sleep(Duration::from_millis(60));
+        query(fake, conn, deadline)
+    };
+    thread::scope(|scope| {
+        let trial = scope.spawn(|| pool.run(after(1000), slow));
+        while asked.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        let others: Vec<_> = (0..4).map(|_| scope.spawn(|| pool.run(after(1000), slow))).collect();
+        thread::sleep(Duration::from_millis(30));
+        assert_eq!(asked.load(SeqCst), 1);
+        assert!(trial.join().unwrap().is_ok());
+        assert!(others.into_iter().all(|other| other.join().unwrap().is_ok()));
+    });
+    assert!(matches!(pool.0.lock().breaker, Breaker::Closed));
+    assert_eq!(pool.0.lock().pause, upkeep::BACK_OFF.0);
+}
+
+#[test]
+fn a_trial_without_a_verdict_is_tried_again() {
+    let pool = half_open();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        pool.run(after(1000), |_, _, _| -> Result<(), Failure> { panic!("on purpose") })
+    }));
+    assert!(panicked.is_err());
+    assert!(matches!(pool.0.lock().breaker, Breaker::HalfOpen(_)));
+    // No time to wait, and none that was waited.
+    assert!(pool.run(after(10), mute).is_err());
+    assert!(matches!(pool.0.lock().breaker, Breaker::HalfOpen(_)));
+    // An error of the query is an answer.
+    assert!(pool.run(after(1000), |_, _, _| Err::<(), _>(Failure::Query("x".into()))).is_err());
+    assert!(matches!(pool.0.lock().breaker, Breaker::Closed));
+}
+
+#[test]
+fn what_was_condemned_before_does_not_open_the_breaker_again() {
+    let (_, pool) = pool(Limits { timeout: Duration::from_secs(1), ..Limits::default() });
+    let late = pool.run(after(2000), |_, _, _| {
+        assert!(pool.run(after(1000), mute).is_err());
+        assert!(soon(|| pool.run(after(1000), query).is_ok()));
+        Err::<(), _>(Failure::TimedOut("late".into()))
+    });
+    assert!(late.is_err());
+    assert!(pool.run(after(1000), query).is_ok());
+}
+
 #[test]
 fn an_error_of_the_query_is_its_own() {
     let (server, pool) = pool(Limits::default());
@@ -247,7 +347,7 @@ fn a_refusal_is_no_outage_while_others_work() {
     pool.0.condemn(0);
     let refused = Err(Failure::Refused("too many connections".into()));
     assert_eq!(pool.run(after(1000), query), refused);
-    assert!(pool.0.lock().down.is_some());
+    assert!(matches!(pool.0.lock().breaker, Breaker::Open(_)));
 }
 
 #[test]

@@ -3,29 +3,38 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Connector, Failure, Idle, Shared, State};
+use super::{Breaker, Connector, Failure, Idle, Shared, State};
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// Pauses between the attempts to reach a database that is down: the first, and the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+pub(super) const BACK_OFF: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(1));
 
 impl<C: Connector> Shared<C> {
-    /// Opens the breaker: who waits fails now, who comes fails at once, until a probe succeeds.
+    /// Opens the breaker: who waits fails now, who comes fails at once, until a probe succeeds and
+    /// then one request.
     pub(super) fn trip(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State<C::Connection>>,
         failure: &Failure,
     ) {
-        state.down = Some(failure.text().to_owned());
+        state.breaker = Breaker::Open(failure.text().to_owned());
         let spawn = !std::mem::replace(&mut state.probing, true);
         drop(state);
         self.changed.notify_all();
+        self.settled.notify_all();
         if spawn {
             let helper = Helper { pool: Arc::downgrade(self), is: |state| &mut state.probing };
-            // Without a thread `helper` closes the breaker again: the next request is the probe.
+            // Without a thread `helper` lets the next request try.
             let _ = self.host.spawn("database probe", Box::new(move || probe(helper)));
         }
+    }
+
+    fn next_pause(&self) -> Duration {
+        let mut state = self.lock();
+        let longer = (state.pause * 2).min(BACK_OFF.1);
+        std::mem::replace(&mut state.pause, longer)
     }
 
     /// Sees to it that what nobody uses is closed, though no request may ever come again.
@@ -42,13 +51,12 @@ impl<C: Connector> Shared<C> {
 }
 
 fn probe<C: Connector>(mut helper: Helper<C>) {
-    let mut pause = BACK_OFF.0;
     for attempt in 1.. {
+        let Some(pause) = helper.pool.upgrade().map(|shared| shared.next_pause()) else { return };
         std::thread::sleep(pause);
-        pause = (pause * 2).min(BACK_OFF.1);
         let Some(shared) = helper.pool.upgrade() else { return };
         let state = shared.lock();
-        if state.down.is_none() {
+        if !matches!(state.breaker, Breaker::Open(_)) {
             return helper.done(state);
         }
         let generation = state.generation;
@@ -60,7 +68,7 @@ fn probe<C: Connector>(mut helper: Helper<C>) {
         let mut state = shared.lock();
         match made {
             Ok(connection) => {
-                state.down = None;
+                state.half_open();
                 let mut surplus = None;
                 if state.generation == generation && state.open < shared.limits.max {
                     state.open += 1;
@@ -76,7 +84,7 @@ fn probe<C: Connector>(mut helper: Helper<C>) {
                 return;
             }
             Err(failure) => {
-                if let Some(reason) = &mut state.down {
+                if let Breaker::Open(reason) = &mut state.breaker {
                     failure.text().clone_into(reason);
                 }
             }
@@ -127,9 +135,18 @@ impl<C: Connector> Drop for Helper<C> {
         let mut state = shared.lock();
         *(self.is)(&mut state) = false;
         if !state.probing {
-            state.down = None;
+            state.half_open();
         }
         drop(state);
         shared.changed.notify_all();
+    }
+}
+
+impl<T> State<T> {
+    /// From an open breaker the next request is one that tries.
+    fn half_open(&mut self) {
+        if let Breaker::Open(reason) = &mut self.breaker {
+            self.breaker = Breaker::HalfOpen(std::mem::take(reason));
+        }
     }
 }

@@ -4,13 +4,13 @@
 
 use super::url::Place;
 use super::{Connection, Connections, error};
-use crate::store::failure::Failure;
+use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
+use crate::store::servers::{self, first};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-use tokio::runtime::Builder;
+use std::time::Instant;
 use tokio::time::timeout_at;
 use tokio_postgres::config::{Host as Server, TargetSessionAttrs};
 use tokio_postgres::{Client, Config};
@@ -19,12 +19,7 @@ impl Connector for Connections {
     type Connection = Connection;
 
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .thread_keep_alive(Duration::from_millis(10))
-            .build()
-            .map_err(|error| Failure::Broken(format!("the system gives no connection: {error}")))?;
+        let runtime = servers::runtime()?;
         let reached = runtime.block_on(self.reach(deadline));
         // Where it failed, a thread may still wait for the name of the server.
         match reached {
@@ -40,35 +35,14 @@ impl Connector for Connections {
 }
 
 impl Connections {
-    /// The first server that answers. Each has its share of the time, so that a silent one leaves
-    /// some for the next.
     async fn reach(&self, deadline: Instant) -> Result<Client, Failure> {
         let mut places: Vec<&Place> = self.settings.places.iter().collect();
         if self.settings.shuffled {
             places.sort_by_cached_key(|place| RandomState::new().hash_one(place.port));
         }
-        let mut failures = Vec::new();
-        for (index, place) in places.iter().enumerate() {
-            let limit = self.share(deadline, places.len() - index);
-            match self.reach_place(place, limit).await {
-                Ok(client) => return Ok(client),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        let all: Vec<&str> = failures.iter().map(Failure::text).collect();
-        let all = all.join("; ");
-        Err(match failures.pop() {
-            Some(Failure::TimedOut(_)) => Failure::TimedOut(all),
-            Some(Failure::Refused(_)) => Failure::Refused(all),
-            _ => Failure::Broken(all),
-        })
-    }
-
-    fn share(&self, deadline: Instant, of: usize) -> Instant {
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / u32::try_from(of).unwrap_or(u32::MAX);
-        let most = self.settings.config.get_connect_timeout();
-        now + most.map_or(share, |most| share.min(*most))
+        let most = self.settings.config.get_connect_timeout().copied();
+        first(&places, deadline, most, async |place, limit| self.reach_place(place, limit).await)
+            .await
     }
 
     async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Client, Failure> {
@@ -89,25 +63,13 @@ impl Connections {
             }
             return self.attempt(config, &label, deadline).await;
         };
-        let found = timeout_at(deadline.into(), tokio::net::lookup_host((name.as_str(), *port)));
-        let found: Vec<_> = match found.await {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(_)) => Vec::new(),
-            Err(_) => {
-                return Err(Failure::TimedOut(format!("the name {name} does not resolve in time")));
-            }
-        };
-        let mut last = Failure::Broken(format!("the name {name} does not resolve"));
-        for (index, address) in found.iter().enumerate() {
+        let found = servers::lookup(name, *port, deadline).await?;
+        first(&found, deadline, None, async |address, limit| {
             let mut config = config.clone();
             config.hostaddr(address.ip());
-            let limit = self.share(deadline, found.len() - index);
-            match self.attempt(config, &label, limit).await {
-                Ok(client) => return Ok(client),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
+            self.attempt(config, &label, limit).await
+        })
+        .await
     }
 
     /// One server, with our wishes for the session and, if it will not hear them, without.
@@ -117,7 +79,6 @@ impl Connections {
         place: &str,
         deadline: Instant,
     ) -> Result<Client, Failure> {
-        let started = Instant::now();
         let tls = self.tls.clone().map_err(Failure::Refused)?;
         let any = config.get_target_session_attrs() == TargetSessionAttrs::Any;
         let mut without = self.without_options.load(Ordering::Relaxed);
@@ -152,8 +113,11 @@ impl Connections {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(error::connecting(&error, place)),
             Err(_) => {
-                let waited = started.elapsed().as_secs_f64();
-                Err(Failure::TimedOut(format!("{place}: no answer within {waited:.1} s")))
+                // What is configured, though it may have been less: the text must not vary.
+                let limit = self.settings.limits.timeout;
+                let most = self.settings.config.get_connect_timeout();
+                let limit = seconds(most.map_or(limit, |most| limit.min(*most)));
+                Err(Failure::TimedOut(format!("{place}: no answer within {limit}")))
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::store::failure::Failure;
 use crate::store::sql::one_line;
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use tokio_postgres::Error;
@@ -24,11 +25,19 @@ pub(super) fn lost_statement(error: &Error) -> bool {
         || code == Some(&SqlState::DUPLICATE_PSTATEMENT)
 }
 
-/// Can the column not even hold such a user name? Then nobody has it.
-pub(super) fn no_such_value(error: &Error) -> bool {
-    let code = error.code();
-    code == Some(&SqlState::INVALID_TEXT_REPRESENTATION)
-        || code == Some(&SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
+/// Can the column, or the server's encoding, not even hold such a value? Then nobody has it.
+pub(super) fn no_such_value(error: &Error, values: &[Cow<'_, str>]) -> bool {
+    let Some(code) = error.code() else { return false };
+    let wrong_type = [
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        SqlState::INVALID_DATETIME_FORMAT,
+        SqlState::DATETIME_FIELD_OVERFLOW,
+    ];
+    // Every encoding of a server has ASCII: where the values are no more, it is not what was refused.
+    let no_letters = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
+    wrong_type.contains(code)
+        || (no_letters.contains(code) && !values.iter().all(|value| value.is_ascii()))
 }
 
 /// Why there is no connection to `place`.
@@ -85,11 +94,11 @@ fn remedy(error: &DbError) -> &'static str {
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         ": GRANT SELECT on the columns that it reads to this role, as the README has it"
     } else if *code == SqlState::UNDEFINED_TABLE {
-        ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=); \
-         is this the site's database, and migrated?"
+        ": AuthDjangoUserModel names the tables (app.Model, table=, groups_table=, group_table=), \
+         AuthDjangoQuery those of its own; is this the site's database, and migrated?"
     } else if *code == SqlState::UNDEFINED_COLUMN {
         ": AuthDjangoUserModel names the columns (username=, password=, is_active=, id=, \
-         groups_user_id=, groups_group_id=, group_name=)"
+         groups_user_id=, groups_group_id=, group_name=), AuthDjangoQuery those of its own"
     } else {
         ""
     }

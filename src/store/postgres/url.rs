@@ -1,9 +1,10 @@
-//! `postgresql://…`: libpq's URL, taken apart so that the password is never where a log could see it.
+//! `postgresql://…`: libpq's URL.
 
 #![forbid(unsafe_code)]
 
-use crate::store::tls::{Tls, Verify};
-use crate::store::{decode, name};
+use crate::store::tls::{Encrypt, Tls, Words};
+use crate::store::url::Parts;
+use crate::store::{name, servers};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio_postgres::Config;
@@ -26,6 +27,20 @@ pub(super) struct Place {
     pub(super) port: u16,
 }
 
+impl Place {
+    /// Where that server listens.
+    pub(super) fn server(&self) -> servers::Place {
+        match &self.host {
+            Host::Unix(directory) => {
+                servers::Place::Unix(directory.join(format!(".s.PGSQL.{}", self.port)))
+            }
+            Host::Tcp(host) => {
+                servers::Place::Tcp { host: host.clone(), address: self.address, port: self.port }
+            }
+        }
+    }
+}
+
 /// What a URL says.
 pub(super) struct Url {
     pub(super) label: String,
@@ -39,50 +54,24 @@ pub(super) struct Url {
 
 impl Url {
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("is not a URL")?;
-        let (authority, after) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        // Where a password ends must never be in doubt: the rest of it would be taken for a host.
-        if after.contains('@') || authority.matches('@').count() > 1 {
-            return Err(
-                "in the URL an @ within a password or name must be written %40, a / %2F and \
-                        a ? %3F"
-                    .into(),
-            );
-        }
-        let (credentials, hosts) = authority.split_once('@').unwrap_or(("", authority));
-        let (user, mut password) = match credentials.split_once(':') {
-            Some((user, password)) => (user, Some(decode(password)?)),
-            None => (credentials, None),
-        };
-        let (path, query) = after.split_once('?').unwrap_or((after, ""));
-        let dbname = path.strip_prefix('/').unwrap_or(path);
-
+        let Parts { label, redacted, user, password, hosts, ports, dbname, parameters } =
+            Parts::split(url)?;
         let mut pairs = Vec::new();
         for (key, value) in [("user", user), ("dbname", dbname)] {
-            if !value.is_empty() {
-                pairs.push((key.to_owned(), decode(value)?));
-            }
+            pairs.extend(value.map(|value| (key.to_owned(), value)));
         }
-        let mut where_ = authority_hosts(hosts)?;
-        let (mut tls, mut mode) = (Tls::default(), "prefer".to_owned());
-        let (mut cert, mut key_file) = (None, None);
-        let (mut shown, mut hidden) = (Vec::new(), Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or("in the URL a parameter lacks its =")?;
-            let value = decode(value)?;
-            hidden.push(if key == "password" { "password=*****" } else { pair });
-            if key != "password" {
-                shown.push(pair);
-            }
+        let mut where_ = (hosts, ports, Vec::new());
+        let mut words = Words::default();
+        for (key, value) in parameters {
+            let list = |value: String| value.split(',').map(str::to_owned).collect();
             match key {
-                "password" => password = Some(value),
-                "host" => where_.0 = value.split(',').map(str::to_owned).collect(),
-                "port" => where_.1 = value.split(',').map(str::to_owned).collect(),
-                "hostaddr" => where_.2 = value.split(',').map(str::to_owned).collect(),
-                "sslmode" => mode = value,
-                "sslrootcert" => tls.roots = Some(value),
-                "sslcert" => cert = Some(value),
-                "sslkey" => key_file = Some(value),
+                "host" => where_.0 = list(value),
+                "port" => where_.1 = list(value),
+                "hostaddr" => where_.2 = list(value),
+                "sslmode" => words.mode = Some(value),
+                "sslrootcert" => words.roots = Some(value),
+                "sslcert" => words.cert = Some(value),
+                "sslkey" => words.key = Some(value),
                 "keepalives_count" => pairs.push(("keepalives_retries".into(), value)),
                 _ if PLAIN.contains(&format!(" {key} ")) => pairs.push((key.to_owned(), value)),
                 _ => {
@@ -91,7 +80,6 @@ impl Url {
                 }
             }
         }
-        password = password.filter(|password| !password.is_empty());
 
         let mut config = config(&pairs)?;
         if config.get_application_name().is_none() {
@@ -102,45 +90,20 @@ impl Url {
             config.keepalives_idle(Duration::from_secs(60));
         }
         let places = places(where_)?;
-        let (ssl, verify) = match mode.as_str() {
-            "disable" => (SslMode::Disable, Verify::Nothing),
-            "prefer" => (SslMode::Prefer, Verify::Nothing),
-            "require" => (SslMode::Require, Verify::Nothing),
-            "verify-ca" => (SslMode::Require, Verify::Authority),
-            "verify-full" => (SslMode::Require, Verify::Full),
-            _ => {
-                return Err(
-                    "sslmode= must be disable, prefer, require, verify-ca or verify-full".into()
-                );
-            }
-        };
-        // As libpq: who names an authority wants it asked; and a unix socket has no TLS.
-        let named = tls.roots.is_some() && verify == Verify::Nothing;
-        tls.verify = if named && ssl != SslMode::Disable { Verify::Authority } else { verify };
-        tls.roots = tls.roots.filter(|path| path != "system");
-        let local = places.iter().all(|place| matches!(place.host, Host::Unix(_)));
-        config.ssl_mode(if local { SslMode::Disable } else { ssl });
+        let (encrypt, mut tls) = words.read()?;
+        // A unix socket has no TLS.
+        let local = places
+            .iter()
+            .all(|place| matches!(place.host, Host::Unix(_)) && place.address.is_none());
+        config.ssl_mode(match encrypt {
+            Encrypt::Never => SslMode::Disable,
+            _ if local => SslMode::Disable,
+            Encrypt::Prefer => SslMode::Prefer,
+            Encrypt::Always => SslMode::Require,
+        });
         tls.direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
-        tls.client = match (cert, key_file) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            _ => return Err("sslcert= and sslkey= need each other".into()),
-        };
-        if ssl != SslMode::Disable {
-            tls.exist()?;
-        }
-
-        let at = if authority.contains('@') { "@" } else { "" };
-        let tail = |pairs: Vec<&str>| {
-            let mark = if pairs.is_empty() { "" } else { "?" };
-            format!("{at}{hosts}{path}{mark}{}", pairs.join("&"))
-        };
-        let stars = if credentials.contains(':') { ":*****" } else { "" };
-        let redacted =
-            password.is_some().then(|| format!("{scheme}://{user}{stars}{}", tail(hidden)));
-        let label = format!("{scheme}://{user}{}", tail(shown));
         if let Some(password) = password {
-            config.password(password);
+            config.password(password.as_bytes());
         }
         let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
         Ok(Self { label, redacted, config, places, shuffled, tls })
@@ -149,20 +112,6 @@ impl Url {
 
 /// Hosts, ports and addresses, each the list that libpq knows.
 type Where = (Vec<String>, Vec<String>, Vec<String>);
-
-fn authority_hosts(authority: &str) -> Result<Where, String> {
-    let mut found = Where::default();
-    for place in authority.split(',').filter(|_| !authority.is_empty()) {
-        let (host, port) = match place.strip_prefix('[').map(|rest| rest.split_once(']')) {
-            Some(Some((host, rest))) => (host, rest.strip_prefix(':').unwrap_or(rest)),
-            Some(None) => return Err("in the URL a [ lacks its ]".into()),
-            None => place.split_once(':').unwrap_or((place, "")),
-        };
-        found.0.push(decode(host)?);
-        found.1.push(decode(port)?);
-    }
-    Ok(found)
-}
 
 fn places((hosts, ports, addresses): Where) -> Result<Vec<Place>, String> {
     let count = hosts.len().max(addresses.len()).max(1);
@@ -186,7 +135,12 @@ fn places((hosts, ports, addresses): Where) -> Result<Vec<Place>, String> {
         let host = match (hosts.get(index).map_or("", String::as_str), address) {
             ("", Some(address)) => Host::Tcp(IpAddr::to_string(&address)),
             ("", None) => Host::Unix("/var/run/postgresql".into()),
-            (path, _) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, None) if path.starts_with('/') => Host::Unix(path.into()),
+            (path, Some(_)) if path.starts_with('/') => {
+                return Err("a host that begins with / is the directory of a unix socket, which \
+                            has no hostaddr=: name one of the two"
+                    .into());
+            }
             (host, _) => Host::Tcp(host.to_owned()),
         };
         places.push(Place { host, address, port });

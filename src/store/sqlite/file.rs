@@ -17,23 +17,28 @@ const SHARED: Range<u64> = 0x4000_0002..0x4000_0002 + 510;
 
 const LOCKED: &str = "another process keeps the file locked";
 
+/// Why a connection that was just made is of no use.
+pub(super) const REPLACED: &str = "the file was replaced while it was opened";
+
 /// How soon a lock that another has is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A database file, looked at from a child.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    kept: Mutex<Option<Kept>>,
+    /// Those that are still in use; the one that was looked at last is at the back.
+    kept: Mutex<Vec<Arc<Kept>>>,
     euid: OnceLock<Option<u32>>,
 }
 
 /// Kept open: closing any descriptor of a file drops all POSIX locks that the process has on it,
-/// those of other connections and of other modules too.
-struct Kept {
+/// those of other connections and of other modules too. So there is one for each file, and each
+/// connection to the file has a share in it; of one that was replaced nobody else will want a lock.
+pub(super) struct Kept {
     identity: (u64, u64),
-    file: Arc<File>,
+    file: File,
     /// How many `Held` there are.
-    holders: usize,
+    holders: Mutex<usize>,
 }
 
 /// What is there at this moment.
@@ -49,7 +54,7 @@ pub(super) struct Seen {
 
 impl DatabaseFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, kept: Mutex::new(None), euid: OnceLock::new() }
+        Self { path, kept: Mutex::default(), euid: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -64,11 +69,15 @@ impl DatabaseFile {
 
     /// Looks at the file; the error is why SQLite must not even be asked to read it, and the remedy.
     pub(super) fn look(&self) -> Result<Seen, String> {
+        self.see().map(|(seen, _)| seen)
+    }
+
+    fn see(&self) -> Result<(Seen, Arc<Kept>), String> {
         let found = std::fs::metadata(&self.path).map_err(|error| reason(&error))?;
         if !found.is_file() {
             return Err("that is not a file".into());
         }
-        let (identity, wal) = self.header(&found)?;
+        let (kept, wal) = self.header(&found)?;
         let ours = self.euid() == Some(found.uid());
         if wal && !ours {
             // They are beside the file itself, wherever links to it may lie.
@@ -85,7 +94,7 @@ impl DatabaseFile {
                 }
             }
         }
-        Ok(Seen { identity, wal, ours })
+        Ok((Seen { identity: kept.identity, wal, ours }, kept))
     }
 
     /// Looks at the file, and sees to it that no file beside it vanishes before the result is
@@ -93,55 +102,64 @@ impl DatabaseFile {
     /// SQLite's, and SQLite would make one that Django cannot write to. As long as anybody reads,
     /// none is the last; and once SQLite has opened -wal, it counts as a reader itself.
     pub(super) fn hold<'a>(
-        &'a self,
+        &self,
         host: &'a dyn Host,
         deadline: Instant,
-    ) -> Result<(Seen, Option<Held<'a>>), Failure> {
-        let seen = self.look().map_err(Failure::Broken)?;
+    ) -> Result<(Seen, Arc<Kept>, Option<Held<'a>>), Failure> {
+        let (seen, kept) = self.see().map_err(Failure::Broken)?;
         if !seen.wal || seen.ours {
-            return Ok((seen, None));
+            return Ok((seen, kept, None));
         }
         let held = loop {
-            match self.try_hold(host) {
+            match kept.hold(host) {
                 Ok(held) => break held,
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Ok((seen, None)),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                    return Ok((seen, kept, None));
+                }
                 Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
                 Err(_) => return Err(Failure::TimedOut(LOCKED.into())),
             }
         };
         // What was there before it was held may be gone.
-        Ok((self.look().map_err(Failure::Broken)?, Some(held)))
-    }
-
-    fn try_hold<'a>(&'a self, host: &'a dyn Host) -> std::io::Result<Held<'a>> {
-        let mut kept = self.lock();
-        let kept = kept.as_mut().ok_or(ErrorKind::NotFound)?;
-        if kept.holders == 0 {
-            host.share(&kept.file, SHARED, true)?;
+        let seen = self.look().map_err(Failure::Broken)?;
+        if seen.identity != kept.identity {
+            return Err(Failure::Broken(REPLACED.into()));
         }
-        kept.holders += 1;
-        Ok(Held { database: self, host, file: kept.file.clone() })
+        Ok((seen, kept, Some(held)))
     }
 
     /// Which file it is, and whether its header says WAL.
-    fn header(&self, found: &Metadata) -> Result<((u64, u64), bool), String> {
-        let mut identity = (found.dev(), found.ino());
-        let mut kept = self.lock();
-        if kept.as_ref().is_none_or(|kept| kept.identity != identity) {
-            let file = File::open(&self.path).map_err(|error| reason(&error))?;
-            let opened = file.metadata().map_err(|error| reason(&error))?;
-            identity = (opened.dev(), opened.ino());
-            *kept = Some(Kept { identity, file: Arc::new(file), holders: 0 });
-        }
+    fn header(&self, found: &Metadata) -> Result<(Arc<Kept>, bool), String> {
+        let mut all = self.lock();
+        let index = |all: &[Arc<Kept>], found: &Metadata| {
+            let identity = (found.dev(), found.ino());
+            all.iter().position(|kept| kept.identity == identity).ok_or(identity)
+        };
+        let kept = match index(&all, found) {
+            Ok(known) => all.remove(known),
+            Err(_) => {
+                let file = File::open(&self.path).map_err(|error| reason(&error))?;
+                let opened = file.metadata().map_err(|error| reason(&error))?;
+                match index(&all, &opened) {
+                    // It was replaced and put back just now. To close it again would drop the locks.
+                    Ok(known) => {
+                        std::mem::forget(file);
+                        all.remove(known)
+                    }
+                    Err(identity) => Arc::new(Kept { identity, file, holders: Mutex::default() }),
+                }
+            }
+        };
+        // Under the lock nobody comes by a share but from here, so those without one stay without.
+        all.retain(|old| Arc::strong_count(old) > 1);
+        all.push(kept.clone());
         // Byte 19 is the version for reading, by which SQLite goes; 2 is WAL. An empty file has none.
         let mut version = [0];
-        if let Some(kept) = kept.as_ref() {
-            let _ = kept.file.read_at(&mut version, 19).map_err(|error| reason(&error))?;
-        }
-        Ok((identity, version == [2]))
+        let _ = kept.file.read_at(&mut version, 19).map_err(|error| reason(&error))?;
+        Ok((kept, version == [2]))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,23 +179,36 @@ fn reason(error: &Error) -> String {
     }
 }
 
+impl Kept {
+    fn hold<'a>(self: &Arc<Self>, host: &'a dyn Host) -> std::io::Result<Held<'a>> {
+        let mut holders = self.holders();
+        if *holders == 0 {
+            host.share(&self.file, SHARED, true)?;
+        }
+        *holders += 1;
+        Ok(Held { host, kept: self.clone() })
+    }
+
+    fn holders(&self) -> MutexGuard<'_, usize> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// While it lives, the files beside the database stay.
 pub(super) struct Held<'a> {
-    database: &'a DatabaseFile,
     host: &'a dyn Host,
-    file: Arc<File>,
+    kept: Arc<Kept>,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let mut kept = self.database.lock();
-        // The lock of a file that was replaced since goes with the file.
-        let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.file, &self.file)) else {
-            return;
-        };
-        kept.holders -= 1;
-        if kept.holders == 0 {
-            let _ = self.host.share(&kept.file, SHARED, false);
+        let mut holders = self.kept.holders();
+        *holders -= 1;
+        if *holders == 0 {
+            let _ = self.host.share(&self.kept.file, SHARED, false);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

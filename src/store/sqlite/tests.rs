@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Error;
+use crate::query::{Query, Values};
 use crate::store::Found;
 use crate::store::tests::open;
 use crate::user::{User, UserModel, Wants};
@@ -60,13 +61,13 @@ impl Drop for Folder {
 fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<User>, Error> {
     let deadline = Instant::now() + store.timeout();
     let model = UserModel::default();
-    store.get_by_natural_key(&model, Wants::default(), username, deadline).map(Found::one)
+    store.get_by_natural_key(&model, &Wants::NOTHING, username, deadline).map(Found::one)
 }
 
 fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<User>, Error> {
     let model = UserModel::parse(words).unwrap();
     let deadline = Instant::now() + store.timeout();
-    store.get_by_natural_key(&model, Wants::default(), "alice", deadline).map(Found::one)
+    store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline).map(Found::one)
 }
 
 #[test]
@@ -109,6 +110,10 @@ fn a_mistyped_name_is_an_error_and_no_text() {
             "{error}"
         );
     }
+    let quoted = Query::parse("SELECT 1 FROM auth_user WHERE \"usrname\" = :word1").unwrap();
+    let values = Values { words: &["usrname".into()], ..Values::default() };
+    let error = store.exists(&quoted, &values, Instant::now() + store.timeout()).unwrap_err();
+    assert!(error.to_string().contains("no such column"), "{error}");
     assert!(ask(&store, "alice").unwrap().is_some());
     let none = ask_model(&store, &["auth.User", "is_active=none", "groups_table=none"]);
     assert_eq!(none.unwrap().unwrap().groups.len(), 0);

@@ -1,4 +1,6 @@
 use super::*;
+use crate::store::tls::Verify;
+use std::os::unix::fs::PermissionsExt;
 
 fn url(text: &str) -> Url {
     Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -64,14 +66,34 @@ fn places_as_libpq_has_them() {
 }
 
 #[test]
+fn a_socket_has_no_address() {
+    for text in [
+        "postgresql:///s?host=/tmp&hostaddr=192.0.2.1&sslmode=verify-full",
+        "postgresql://%2Ftmp/s?hostaddr=192.0.2.1",
+        "postgresql://a,%2Ftmp/s?hostaddr=192.0.2.1,192.0.2.2",
+    ] {
+        let error = Url::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains("hostaddr=") && error.contains("unix socket"), "{error}");
+    }
+    // One that is a socket beside one that is none.
+    let url = url("postgresql://a,%2Ftmp/s?hostaddr=192.0.2.1,&sslmode=require");
+    assert_eq!(url.config.get_ssl_mode(), SslMode::Require);
+}
+
+#[test]
 fn modes() {
     for (text, ssl, verify) in [
         ("postgresql://a/s", SslMode::Prefer, Verify::Nothing),
         ("postgresql://a/s?sslmode=require", SslMode::Require, Verify::Nothing),
-        ("postgresql://a/s?sslmode=verify-ca", SslMode::Require, Verify::Authority),
         ("postgresql://a/s?sslmode=verify-full", SslMode::Require, Verify::Full),
+        ("postgresql://a/s?sslmode=verify-full&sslrootcert=system", SslMode::Require, Verify::Full),
         (
-            "postgresql://a/s?sslmode=require&sslrootcert=system",
+            "postgresql://a/s?sslmode=verify-ca&sslrootcert=/etc/hosts",
+            SslMode::Require,
+            Verify::Authority,
+        ),
+        (
+            "postgresql://a/s?sslmode=require&sslrootcert=/etc/hosts",
             SslMode::Require,
             Verify::Authority,
         ),
@@ -80,10 +102,34 @@ fn modes() {
         let url = url(text);
         assert_eq!((url.config.get_ssl_mode(), url.tls.verify), (ssl, verify), "{text}");
     }
+    for (text, reason) in [
+        ("postgresql://a/s?sslrootcert=system", "sslrootcert=system needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=require&sslrootcert=system", "needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=verify-ca&sslrootcert=system", "needs sslmode=verify-full"),
+        ("postgresql://a/s?sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert=FILE"),
+    ] {
+        let error = Url::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains(reason), "{text}: {error}");
+    }
     let missing = Url::parse("postgresql://a/s?sslmode=verify-ca&sslrootcert=/no/such").err();
     assert_eq!(missing.unwrap(), "/no/such: no such file");
     let unknown = Url::parse("postgresql://a/s?sslmod=x").err().unwrap();
     assert!(unknown.contains("sslmod=") && unknown.contains("sslrootcert"), "{unknown}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let key = std::env::temp_dir().join(format!("authnz-django-key-{}", std::process::id()));
+    std::fs::write(&key, "").unwrap();
+    let path = key.display();
+    let url = format!("postgresql://a/s?sslcert=/etc/hosts&sslkey={path}");
+    for (mode, taken) in [(0o644, false), (0o604, false), (0o601, false), (0o640, true)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Url::parse(&url).err();
+        assert_eq!(error.is_none(), taken, "{mode:o}: {error:?}");
+        assert!(error.is_none_or(|error| error.contains(&format!("chmod o= {path}"))));
+    }
+    std::fs::remove_file(&key).unwrap();
 }
 
 #[test]

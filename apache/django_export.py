@@ -1,0 +1,449 @@
+#!/usr/bin/env python3
+"""Prints the configuration of mod_authnz_django for a Django project, from its settings and models.
+
+In the project's directory, with the project's Python (3.8 or newer, Django 3.2 to 6.x), either of
+
+    python django_export.py --settings mysite.settings
+    python manage.py shell -v 0 < django_export.py
+
+The second takes its options from the environment: DJANGO_EXPORT_DATABASE, DJANGO_EXPORT_OUTPUT.
+Standard output is configuration for httpd, standard error says what to look at. Passwords go to
+files with mode 0600 and nowhere else. Exit status 1: something could not be expressed, and the
+directives are printed as comments, because with half of them somebody else might get in.
+"""
+import argparse
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+# What follows the preferred hasher in AuthDjangoPasswordHashers; the keys are all that the module knows.
+COSTS = {
+    "pbkdf2_sha256": ":{0.iterations}",
+    "pbkdf2_sha1": ":{0.iterations}",
+    "argon2": ":t={0.time_cost},m={0.memory_cost},p={0.parallelism}",
+    "bcrypt_sha256": ":{0.rounds}",
+    "bcrypt": ":{0.rounds}",
+    "scrypt": ":n={0.work_factor},r={0.block_size},p={0.parallelism}",
+    **dict.fromkeys(["md5", "sha1", "unsalted_md5", "unsalted_sha1"], ""),
+}
+SSL = ["sslmode", "sslrootcert", "sslcert", "sslkey"]
+LIBPQ = SSL + (
+    "hostaddr options connect_timeout tcp_user_timeout keepalives keepalives_idle keepalives_interval "
+    "keepalives_count target_session_attrs channel_binding load_balance_hosts sslnegotiation"
+).split()
+LIBPQ_VALUES = {
+    "sslmode": {"allow": "prefer"},
+    "target_session_attrs": {"primary": "read-write", "standby": "read-only", "prefer-standby": "any"},
+}
+MYSQL_SSL_MODES = {
+    "DISABLED": "disable", "PREFERRED": "prefer", "REQUIRED": "require",
+    "VERIFY_CA": "verify-ca", "VERIFY_IDENTITY": "verify-full",
+}
+# OPTIONS that the URL carries, or that make no difference to a login; and what to say of some others.
+CARRIED = set(LIBPQ) | set(
+    "dbname database db user password passwd host port unix_socket ssl ssl_mode application_name client_encoding "
+    "charset collation cursor_factory init_command isolation_level server_side_binding sql_mode use_unicode".split()
+)
+LEFT_OUT = {
+    "assume_role": "grant its rights to the user itself, or add options=-c%20role%3DNAME to the URL",
+    "passfile": "write the password to a file and name it by AuthDjangoDatabasePassword",
+    "pool": "the module has a pool of its own, see max=",
+    "sslpassword": "store the key without a passphrase",
+}
+EXAMPLE = [
+    '#<Location "/secret">',
+    "#    AuthType Basic",
+    '#    AuthName "Top Secret"',
+    "#    AuthBasicProvider django",
+    '#    Require group "the name of a group"',
+    "#</Location>",
+]
+
+
+class Unsupported(Exception):
+    """What today's directives cannot say, and why."""
+
+
+class Remarks(list):
+    """Comments for the configuration, which the terminal gets too."""
+
+    def add(self, text):
+        self.append(text)
+        tell(text)
+
+
+def tell(text):
+    print(f"django_export: {text}", file=sys.stderr)
+
+
+def comment(text, mark="# "):
+    text = re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)
+    # A backslash at its end would make the next line a comment too.
+    return mark + text + (" " if text.endswith("\\") else "")
+
+
+def word(text):
+    """One word of a directive, as httpd reads it."""
+    if re.search(r"[\x00-\x1f\x7f]|\$\{", text):
+        raise Unsupported(f"httpd cannot read {text!r}")
+    if re.fullmatch(r"[\w.,:=/@%+~?&\[\]-]+", text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def encoded(text, safe=""):
+    try:
+        return quote(str(text), safe=safe, errors="strict")
+    except UnicodeEncodeError:
+        raise Unsupported(f"{text!r} is not UTF-8") from None
+
+
+def url(scheme, user, hosts, name, query):
+    user = encoded(user) + "@" if user else ""
+    query = "&".join(f"{key}={encoded(value, '/,:')}" for key, value in query.items())
+    return f"{scheme}://{user}{hosts}/{encoded(name)}" + ("?" + query if query else "")
+
+
+def place(host, port):
+    host = f"[{encoded(host, ':')}]" if ":" in host else encoded(host)
+    return f"{host}:{encoded(port)}" if port else host
+
+
+def tls_files(query):
+    if ("sslcert" in query) != ("sslkey" in query):
+        raise Unsupported("sslcert and sslkey need each other")
+    for key in query.keys() & {"sslrootcert", "sslcert", "sslkey"}:
+        if query[key] != "system":
+            query[key] = os.path.abspath(os.path.expanduser(query[key]))
+
+
+def sqlite_url(params, remarks):
+    name = os.fspath(params["database"])
+    if name.startswith("file:"):
+        parts = urlsplit(name)
+        memory = parse_qs(parts.query).get("mode") == ["memory"]
+        name = ":memory:" if memory else unquote(parts.path)
+    if not name or name.startswith(":memory:"):
+        raise Unsupported("the database is in the memory of Django's process, where httpd cannot see it")
+    # Not realpath: where a link leads may change with the next release of the site.
+    path = "/" + os.path.abspath(name).lstrip("/")
+    if not os.path.isfile(path):
+        remarks.add(f"there is no file {path} yet")
+    return "sqlite:" + encoded(path, "/")
+
+
+def postgresql_url(params, remarks):
+    if params.get("service"):
+        raise Unsupported("OPTIONS 'service': what the service file says must be in the URL, see README.md")
+    # Where Django says nothing, libpq asks the environment.
+    for key in ["host", "port", "user", "password"] + SSL:
+        variable = "PG" + key.upper()
+        if not params.get(key) and os.environ.get(variable):
+            remarks.add(f"{key} is that of the environment, {variable}: does Django run with it too?")
+            params[key] = os.environ[variable]
+    query = {key: str(params[key]) for key in LIBPQ if params.get(key) not in (None, "")}
+    for key, values in LIBPQ_VALUES.items():
+        if key in query:
+            query[key] = values.get(query[key], query[key])
+    authority = os.path.expanduser("~/.postgresql/root.crt")
+    if "sslrootcert" not in query and os.path.exists(authority) and query.get("sslmode", "").startswith("verify"):
+        query["sslrootcert"] = authority
+    tls_files(query)
+    hosts = [host for host in str(params.get("host") or "").split(",") if host]
+    ports = str(params.get("port") or "").split(",")
+    at = ""
+    if not hosts or any(host.startswith("/") for host in hosts):
+        query = {**{key: params[key] for key in ("host", "port") if params.get(key)}, **query}
+        if not params.get("password") and "hostaddr" not in query:
+            remarks.add("a unix socket and no password: if that is peer authentication, the role must have the name "
+                        "of httpd's user, see README.md")
+    else:
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        if len(ports) != len(hosts):
+            raise Unsupported("HOST and PORT name different numbers of servers")
+        at = ",".join(place(*pair) for pair in zip(hosts, ports))
+        if not params.get("password"):
+            remarks.add("the settings hold no password of the database")
+    if not params.get("user"):
+        remarks.add("the settings name no USER: Django connects as the user that it runs as, and httpd runs as another")
+    return url("postgresql", params.get("user"), at, params.get("dbname", params.get("database")), query)
+
+
+def mysql_url(params, remarks):
+    name = params.get("database", params.get("db"))
+    if not name:
+        raise Unsupported("the settings do not name the database (read_default_file?): write the URL by hand")
+    query, ssl = {}, params.get("ssl")
+    ssl = ssl if isinstance(ssl, dict) else {}
+    if params.get("unix_socket"):
+        query["socket"] = params["unix_socket"]
+    mode = MYSQL_SSL_MODES.get(str(params.get("ssl_mode")).upper())
+    # A client that is told an authority checks by it; one that is told anything wants TLS.
+    mode = mode or ("verify-ca" if ssl.get("ca") else "require" if params.get("ssl") else None)
+    pairs = {"sslmode": mode, "sslrootcert": ssl.get("ca"), "sslcert": ssl.get("cert"), "sslkey": ssl.get("key")}
+    query.update((key, value) for key, value in pairs.items() if value)
+    tls_files(query)
+    at = place(params["host"], params.get("port")) if params.get("host") and "socket" not in query else ""
+    return url("mysql", params.get("user"), at, name, query)
+
+
+URLS = {"sqlite": sqlite_url, "postgresql": postgresql_url, "mysql": mysql_url}
+
+
+def database(connection, remarks):
+    """The URL, and the password that does not stand in it."""
+    if connection.vendor not in URLS:
+        raise Unsupported(f"the module reads {', '.join(URLS)}, and this database is {connection.vendor}")
+    # As the backend itself makes them of NAME, HOST, OPTIONS …
+    params = dict(connection.get_connection_params())
+    if connection.vendor != "sqlite":
+        for key in connection.settings_dict.get("OPTIONS") or {}:
+            if key not in CARRIED:
+                reason = LEFT_OUT.get(key, "the module has nothing like it")
+                remarks.add(f"OPTIONS {key!r} is left out: {reason}")
+    where = URLS[connection.vendor](params, remarks)
+    return where, str(params.get("password") or params.get("passwd") or "")
+
+
+def fields(model):
+    return {field.name: field for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
+
+
+def column(model, name):
+    """The column of a field, which must lie in the model's own table."""
+    field = fields(model).get(name)
+    if not getattr(field, "column", None):
+        raise Unsupported(f"{model._meta.label}.{name} is not one column: needs query=")
+    if field.model._meta.concrete_model is not model:
+        raise Unsupported(
+            f"{model._meta.label}.{name} lies in {field.model._meta.db_table!r}, the table of a parent (multi-table "
+            f"inheritance), and other columns in {model._meta.db_table!r}: needs query="
+        )
+    return field.column
+
+
+def user_model(User, remarks):
+    """Tables and columns, by the keys of AuthDjangoUserModel."""
+    model = User._meta.concrete_model
+    if User is not model:
+        remarks.add(f"{User._meta.label} is a proxy of {model._meta.label}")
+    keys = {
+        "table": model._meta.db_table,
+        "id": column(model, model._meta.pk.name),
+        "username": column(model, User.USERNAME_FIELD),
+        "password": column(model, "password"),
+    }
+    # The field first: Django before 4.0 leaves AbstractBaseUser's True in the class beside it.
+    computed = isinstance(getattr(User, "is_active", None), property)
+    if "is_active" in fields(model) and not computed:
+        keys["is_active"] = column(model, "is_active")
+        if keys["is_active"] == "none":
+            raise Unsupported("a column of the name none cannot be is_active=: needs query=")
+    elif getattr(User, "is_active", None) is True:
+        keys["is_active"] = "none"
+    else:
+        raise Unsupported(f"{User._meta.label}.is_active is computed: needs query=")
+    groups = fields(model).get("groups")
+    if groups is None or not groups.many_to_many:
+        keys["groups_table"] = "none"
+        remarks.add(f"{User._meta.label} has no groups: Require group lets nobody in")
+    else:
+        if groups.m2m_target_field_name() != model._meta.pk.name:
+            raise Unsupported("the groups are joined by another column than the primary key: needs query=")
+        group = groups.remote_field.model._meta.concrete_model
+        keys.update({
+            "groups_table": groups.remote_field.through._meta.db_table,
+            "groups_user_id": groups.m2m_column_name(),
+            "groups_group_id": groups.m2m_reverse_name(),
+            "group_table": group._meta.db_table,
+            "group_id": column(group, groups.m2m_reverse_target_field_name()),
+            "group_name": column(group, "name"),
+        })
+    for key, name in keys.items():
+        if '"' in name or "`" in name:
+            raise Unsupported(f"{key}={name!r} is a name with quotes, perhaps of a schema: needs query=")
+    return keys
+
+
+def user_model_words(User, keys):
+    """AuthDjangoUserModel's words: the keys that differ from what the module takes by itself."""
+    meta = User._meta.concrete_model._meta
+    rule = {
+        "table": f"{meta.app_label}_{meta.model_name}", "id": "id", "username": "username", "password": "password",
+        "is_active": "is_active", "groups_table": f"{keys['table']}_groups", "groups_user_id": f"{meta.model_name}_id",
+        "groups_group_id": "group_id", "group_table": "auth_group", "group_id": "id", "group_name": "name",
+    }
+    return [meta.label] + [f"{key}={name}" for key, name in keys.items() if name != rule[key]]
+
+
+def hashers(remarks):
+    from django.contrib.auth.hashers import get_hashers
+
+    words, preferred = {}, None
+    for hasher in get_hashers():
+        name, kind = hasher.algorithm, type(hasher)
+        if name not in COSTS:
+            remarks.add(f"hasher {name!r} ({kind.__qualname__}) is left out: the module does not know it, and its "
+                        "users cannot log in here")
+        elif name not in words:
+            words[name] = name if preferred else name + COSTS[name].format(hasher)
+            preferred = preferred or hasher
+            if any(getattr(kind, method).__module__ != "django.contrib.auth.hashers" for method in ("encode", "verify")):
+                remarks.add(f"{kind.__qualname__} hashes in its own way: the module hashes as Django's {name}")
+    if not words:
+        raise Unsupported("the module knows none of PASSWORD_HASHERS")
+    if preferred is not get_hashers()[0]:
+        remarks.add(f"the preferred hasher is one of those: {preferred.algorithm} takes its place")
+    return list(words.values())
+
+
+def differences(User, settings, remarks):
+    """Where Django asks code of the project's, and the module only the database."""
+    from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+
+    manager = User._default_manager
+    for owner, kind, base, name in [
+        (User, User, AbstractBaseUser, "check_password"),
+        (manager, type(manager), BaseUserManager, "get_by_natural_key"),
+        (manager, type(manager), BaseUserManager, "get_queryset"),
+    ]:
+        if getattr(kind, name, None) is not getattr(base, name):
+            of = User._meta.label if owner is User else f"{User._meta.label}'s manager"
+            remarks.add(f"{of} has a {name}() of its own, which the module does not call: whom it keeps out may get in")
+    others = [path for path in settings.AUTHENTICATION_BACKENDS if path != "django.contrib.auth.backends.ModelBackend"]
+    if others:
+        remarks.add(f"AUTHENTICATION_BACKENDS are not asked: {', '.join(others)}")
+
+
+def write_secret(directory, name, secret):
+    """The absolute path of a new file that only its owner can read, in place of an older one."""
+    if re.search(r"[\x00\n]|\r$", secret):
+        raise Unsupported("the password of the database has a line break, which no password file can hold")
+    try:
+        secret = secret.encode()
+    except UnicodeEncodeError:
+        raise Unsupported("the password of the database is not UTF-8") from None
+    directory = os.path.abspath(directory)
+    path = os.path.join(directory, name)
+    word(path)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=directory)  # mode 0600, and never an existing file
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secret + b"\n")
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    tell(f"wrote {path} (mode 0600)")
+    return path
+
+
+def grants(connection, keys):
+    """SQL for a role that can do no more than needed."""
+    tables = {keys["table"]: [keys[key] for key in ("id", "username", "password", "is_active") if keys[key] != "none"]}
+    if keys["groups_table"] != "none":
+        tables[keys["groups_table"]] = [keys["groups_user_id"], keys["groups_group_id"]]
+        tables[keys["group_table"]] = [keys["group_id"], keys["group_name"]]
+    quoted = connection.ops.quote_name
+    name = quoted(str(connection.settings_dict["NAME"]))
+    role, prefix = ("apache", "") if connection.vendor == "postgresql" else ("'apache'@'%'", name + ".")
+    if connection.vendor == "postgresql":
+        yield "CREATE ROLE apache LOGIN;"
+        yield f"GRANT CONNECT ON DATABASE {name} TO apache;"
+        yield "GRANT USAGE ON SCHEMA public TO apache;"
+    for table, columns in tables.items():
+        columns = ", ".join(quoted(column) for column in dict.fromkeys(columns))
+        yield f"GRANT SELECT ({columns}) ON {prefix}{quoted(table)} TO {role};"
+
+
+def sessions(settings):
+    from django.shortcuts import resolve_url
+
+    names = "ENGINE COOKIE_NAME COOKIE_DOMAIN COOKIE_PATH COOKIE_SECURE SERIALIZER"
+    for name in names.split():
+        yield f"SESSION_{name} = {getattr(settings, 'SESSION_' + name)!r}"
+    try:
+        login = resolve_url(settings.LOGIN_URL)
+    except Exception:  # It runs the project's URLconf, where anything may fail.
+        login = str(settings.LOGIN_URL)
+    yield f"LOGIN_URL = {login!r}"
+
+
+def export(alias, output):
+    """The text of the configuration, and whether it is all that is needed."""
+    import django
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.core.exceptions import ImproperlyConfigured
+    from django.db import connections, router
+    from django.utils.connection import ConnectionDoesNotExist
+
+    User, remarks, directives, end = get_user_model(), Remarks(), [], []
+    alias = alias or router.db_for_read(User)
+    try:
+        connection = connections[alias]
+        where, password = database(connection, remarks)
+        directives.append("AuthDjangoDatabase " + word(where))
+        keys = user_model(User, remarks)
+        directives.append(" ".join(map(word, ["AuthDjangoUserModel", *user_model_words(User, keys)])))
+        directives.append(" ".join(["AuthDjangoPasswordHashers", *hashers(remarks)]))
+        differences(User, settings, remarks)
+        if password:
+            file = write_secret(output, re.sub(r"[^\w.-]", "_", alias) + ".password", password)
+            directives.insert(1, "AuthDjangoDatabasePassword " + word(f"file:{file}"))
+        complete = True
+        end += ["#", "# A place to protect. One Require line: with valid-user beside it, either would do.", "#"]
+        end += EXAMPLE
+        if connection.vendor != "sqlite":
+            end += ["#", "# Better than Django's own user, in the URL above: one that can do no more than needed."]
+            end += [comment(line, "#  ") for line in grants(connection, keys)]
+        end += ["#", "# For a later version of the module, which knows Django's sessions:"]
+        end += map(comment, sessions(settings))
+    except (Unsupported, ImproperlyConfigured, ConnectionDoesNotExist, OSError) as error:
+        remarks.add(str(error))
+        directives, complete = [comment(line, "#") for line in directives], False
+        end = ["# This is not complete, and nothing in it holds: the last remark says why."]
+    title = f"From {settings.SETTINGS_MODULE}, database {alias!r}, Django {django.get_version()}, by django_export.py."
+    return "\n".join([comment(title), *map(comment, remarks), *directives, *end]), complete
+
+
+def main():
+    options = argparse.Namespace(
+        settings=None,
+        database=os.environ.get("DJANGO_EXPORT_DATABASE"),
+        output=os.environ.get("DJANGO_EXPORT_OUTPUT", "authnz_django"),
+    )
+    if __name__ == "__main__":
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--settings", metavar="MODULE", help="the project's settings (DJANGO_SETTINGS_MODULE)")
+        parser.add_argument("--database", metavar="ALIAS", help="of DATABASES (where the project reads its users)")
+        parser.add_argument("--output", metavar="DIR", help="for files with secrets (authnz_django, in this directory)")
+        parser.parse_args(namespace=options)
+        if options.settings:
+            os.environ["DJANGO_SETTINGS_MODULE"] = options.settings
+        if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+            parser.error("say which settings: --settings mysite.settings, as in manage.py")
+        sys.path.insert(0, os.getcwd())  # as manage.py has it
+    # What fails in a project may quote its settings: its kind is told and no more.
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # of settings that print
+            import django
+
+            django.setup()
+            text, complete = export(options.database, options.output)
+    except Exception as error:
+        missing = f" ({error.name})" if isinstance(error, ModuleNotFoundError) else ""
+        tell(f"{type(error).__name__}{missing} in the project: `python manage.py check` says more")
+        sys.exit(1)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # as httpd's words must be, whatever the locale
+    print(text)
+    sys.exit(0 if complete else 1)
+
+
+if __name__ != "django_export":  # manage.py shell runs this text under a name of its own
+    main()

@@ -1,0 +1,131 @@
+//! How a connection to MySQL comes about: which server, in how much of the time, how asked.
+
+#![forbid(unsafe_code)]
+
+use super::error::Trouble;
+use super::login::Login;
+use super::packet::{Channel, Line};
+use super::{Connection, Connections, statement};
+use crate::store::failure::Failure;
+use crate::store::pool::Connector;
+use crate::store::servers::{self, Place, first};
+use socket2::{SockRef, TcpKeepalive};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout_at;
+
+/// Two hours, the system's own, is longer than most firewalls remember a connection.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+impl Connector for Connections {
+    type Connection = Connection;
+
+    fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
+        let runtime = servers::runtime()?;
+        let most = self.url.connect_timeout;
+        let reached =
+            runtime.block_on(first(&self.url.places, deadline, most, async |place, limit| {
+                self.reach_place(place, limit).await
+            }));
+        // Where it failed, a thread may still wait for the name of the server.
+        match reached {
+            Ok(channel) => {
+                Ok(Connection { channel, prepared: HashMap::new(), runtime: Some(runtime) })
+            }
+            Err(failure) => {
+                runtime.shutdown_background();
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Connections {
+    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Channel, Failure> {
+        let (host, port) = match place {
+            Place::Unix(path) => {
+                let line = async || Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Line>);
+                return self.attempt(line, None, &path.display().to_string(), deadline).await;
+            }
+            Place::Tcp { host, port, .. } => (host, *port),
+        };
+        let found = servers::lookup(host, port, deadline).await?;
+        let label = format!("{host}:{port}");
+        first(&found, deadline, None, async |address, limit| {
+            self.attempt(async || tcp(*address).await, Some(host), &label, limit).await
+        })
+        .await
+    }
+
+    /// One server, with our wishes for the session and, if it will not hear them, with fewer.
+    async fn attempt(
+        &self,
+        line: impl AsyncFn() -> Result<Box<dyn Line>, Trouble>,
+        host: Option<&str>,
+        place: &str,
+        deadline: Instant,
+    ) -> Result<Channel, Failure> {
+        let started = Instant::now();
+        let url = &self.url;
+        let login = Login {
+            user: &url.user,
+            password: url.password.as_ref().map_or("", |password| password),
+            dbname: &url.dbname,
+            encrypt: url.encrypt,
+            tls: self.tls.as_ref().map_err(|reason| Failure::Refused(reason.clone()))?,
+            host,
+        };
+        let work = async {
+            let (mut channel, mariadb) = login.run(line().await?).await?;
+            if !self.without_settings.load(Ordering::Relaxed) {
+                match statement::run(&mut channel, &self.settings(mariadb)).await {
+                    Err(Trouble::Server { .. }) => {
+                        self.without_settings.store(true, Ordering::Relaxed);
+                    }
+                    other => return other.map(|()| channel),
+                }
+            }
+            for sql in ["SET NAMES utf8mb4", "SET SESSION TRANSACTION READ ONLY"] {
+                match statement::run(&mut channel, sql).await {
+                    Ok(()) | Err(Trouble::Server { .. }) => {}
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+            Ok(channel)
+        };
+        match timeout_at(deadline.into(), work).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(trouble)) => Err(trouble.connecting(place)),
+            Err(_) => {
+                let waited = started.elapsed().as_secs_f64();
+                Err(Failure::TimedOut(format!("{place}: no answer within {waited:.1} s")))
+            }
+        }
+    }
+
+    /// Text in UTF-8 whatever the server's own settings, nothing written, nothing for ever: in one
+    /// statement, so in one round trip.
+    fn settings(&self, mariadb: bool) -> String {
+        let (seconds, millis) = (self.timeout.as_secs_f64(), self.timeout.as_millis());
+        if mariadb {
+            format!(
+                "SET NAMES utf8mb4, SESSION tx_read_only = 1, SESSION max_statement_time = {seconds}"
+            )
+        } else {
+            format!(
+                "SET NAMES utf8mb4, SESSION transaction_read_only = 1, \
+                 SESSION max_execution_time = {millis}"
+            )
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> Result<Box<dyn Line>, Trouble> {
+    let line = TcpStream::connect(address).await?;
+    line.set_nodelay(true)?;
+    SockRef::from(&line).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    Ok(Box::new(line))
+}

@@ -1,0 +1,107 @@
+//! `AuthDjangoUnavailable`: a way in while the database is down, and no way around it.
+
+use crate::common::cluster::{Cluster, sqlite};
+use crate::common::httpd::{Httpd, MPMS, Setup};
+use crate::common::wait_until;
+use std::fs;
+
+/// `secret` in SHA-1, as `htpasswd -s` writes it.
+const USERS: &str = "rescue:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n";
+
+/// Django first, then the file of the rescue user.
+const SECTION: &str = "AuthType Basic\nAuthName x\nAuthBasicProvider django file\n\
+    AuthUserFile {dir}/users\nAuthDjangoUnavailable not-found\n";
+
+fn start(topic: &str, mpm: &str, config: String) -> Httpd {
+    let setup = Setup::new(topic, config).mpm(mpm).modules(&["authz_groupfile"]);
+    let (dir, port) = setup.write();
+    fs::write(dir.join("users"), USERS).unwrap();
+    fs::write(dir.join("groups"), "secret-agents: rescue\n").unwrap();
+    setup.start_in(dir, port)
+}
+
+#[test]
+fn unavailable_lets_the_rescue_user_in_and_nobody_else() {
+    let (cluster, _) = Cluster::start("auth.User");
+    for mpm in MPMS {
+        let mut config = format!(
+            "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n",
+            cluster.url()
+        );
+        for (path, lines) in [
+            ("/members", "Require valid-user"),
+            ("/secret", "Require user rescue\nRequire group secret-agents"),
+            ("/last", "Require group secret-agents\nRequire user rescue"),
+            (
+                "/all",
+                "<RequireAll>\nRequire user rescue\nRequire group secret-agents\n</RequireAll>",
+            ),
+            ("/permission", "Require django-permission auth.view_group\nRequire user rescue"),
+            ("/file", "AuthGroupFile {dir}/groups\nRequire group secret-agents"),
+            ("/error", "AuthDjangoUnavailable error\nRequire valid-user"),
+            ("/default", "AuthDjangoUnavailable default\nRequire valid-user"),
+        ] {
+            config += &format!("<Location {path}>\n{SECTION}{lines}\n</Location>\n");
+        }
+        let mut httpd = start("rescue", mpm, config);
+        httpd.expect_in_log("is not available");
+        let well = |httpd: &Httpd| {
+            httpd.status("/members/", "alice", "alice secret") == 200
+                && httpd.status("/secret/", "alice", "alice secret") == 200
+                && httpd.status("/secret/", "bob", "bob secret") == 401
+                && httpd.status("/last", "rescue", "secret") == 404
+                && httpd.status("/all", "rescue", "secret") == 401
+                && httpd.status("/error", "rescue", "secret") == 404
+        };
+        assert!(well(&httpd), "{mpm}");
+        cluster.stop();
+        for _ in 0..4 {
+            for (path, user, password, status) in [
+                ("/members/", "rescue", "secret", 200),
+                ("/members/", "rescue", "wrong", 401),
+                ("/members/", "alice", "alice secret", 401),
+                ("/members/", "alice", "wrong", 401),
+                ("/secret/", "rescue", "secret", 200),
+                ("/secret/", "alice", "alice secret", 401),
+                // httpd ends at the first error, and does not come to the grant.
+                ("/last", "rescue", "secret", 500),
+                ("/all", "rescue", "secret", 500),
+                ("/permission", "rescue", "secret", 500),
+                // A file lets its own users in; Django is not asked for them.
+                ("/file", "rescue", "secret", 404),
+                ("/file", "alice", "alice secret", 401),
+                ("/error", "rescue", "secret", 500),
+                ("/error", "alice", "alice secret", 500),
+                ("/default", "rescue", "secret", 500),
+            ] {
+                let answer = httpd.status(path, user, password);
+                assert_eq!(answer, status, "{mpm} {path} {user} {password}");
+            }
+            assert_eq!(httpd.get("/secret/").status, 401);
+        }
+        cluster.begin();
+        let children = if mpm == "prefork" { 4 } else { 1 };
+        let mut times = 0;
+        wait_until("the database's return", 15, || {
+            times = if well(&httpd) { times + 1 } else { 0 };
+            times > children * 3
+        });
+        httpd.finish();
+    }
+}
+
+#[test]
+fn unavailable_is_never_an_error_of_sql() {
+    let (path, _) = sqlite("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase sqlite:{}\nAuthDjangoUserModel auth.User table=people\n\
+         <Location /members>\n{SECTION}Require valid-user\n</Location>\n",
+        path.display()
+    );
+    let mut httpd = start("sqlerror", "event", config);
+    httpd.expect_in_log("no such table: people");
+    for user in ["rescue", "alice", "nobody"] {
+        assert_eq!(httpd.status("/members/", user, "secret"), 500, "{user}");
+    }
+    httpd.finish();
+}
