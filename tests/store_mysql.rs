@@ -5,7 +5,7 @@ use crate::common::mariadb::Mariadb;
 use crate::common::run;
 use crate::common::store::{ask, ask_model, error, open, recovery};
 use mod_authnz_django::query::{Query, Values};
-use mod_authnz_django::store::Database;
+use mod_authnz_django::store::{Database, Found};
 use mod_authnz_django::user::{UserModel, Wants};
 use std::net::TcpListener;
 use std::process::Command;
@@ -155,13 +155,12 @@ fn permissions_and_queries() {
     let value = store.value(&id, &values("bob"), deadline()).unwrap();
     assert_eq!(value.as_ref().map(|value| value.as_str()), Some("2"));
     assert_eq!(store.value(&id, &values("nobody"), deadline()), Ok(None));
-    let sql =
-        "query=SELECT id, username, password, is_active FROM auth_user WHERE username = :username";
-    let model = ["auth.User", "groups_table=none", sql];
-    if let Ok(model) = UserModel::parse(&model) {
-        let found = store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline());
-        assert_eq!(found.unwrap().one().unwrap().id, "1");
-    }
+    let users = query("SELECT * FROM auth_user WHERE username = :username");
+    let model = UserModel { query: Some(users), ..UserModel::parse(&["auth.User"]).unwrap() };
+    let found = store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline()).unwrap();
+    assert_eq!(found.one().unwrap().groups.len(), 2);
+    let nobody = store.get_by_natural_key(&model, &Wants::NOTHING, "zoe", deadline());
+    assert_eq!(nobody, Ok(Found::Nobody));
     // MySQL's comment: what is behind it is no parameter.
     let comment = query("SELECT 1 # :username");
     assert!(store.exists(&comment, &values("alice"), deadline()).is_err());
