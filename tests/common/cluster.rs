@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The password of `apache`, the role that httpd uses; no log may ever hold it.
 pub const PASSWORD: &str = "apache-s3cret";
@@ -23,7 +23,7 @@ impl Cluster {
     /// A cluster with the database `site`, populated with the users of `model`.
     pub fn start(model: &str) -> (Self, Population) {
         static TEMPLATES: Mutex<Vec<(String, PathBuf, Population)>> = Mutex::new(Vec::new());
-        let mut templates = TEMPLATES.lock().unwrap();
+        let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
         if !templates.iter().any(|(known, ..)| known == model) {
             let cluster = Self::initdb();
             cluster.sql("postgres", "CREATE ROLE apache LOGIN PASSWORD 'apache-s3cret'");
@@ -187,7 +187,8 @@ pub fn ids(user: &str) -> (u32, u32) {
 /// A populated SQLite file, readable by all; `www-data` cannot write it.
 pub fn sqlite(model: &str) -> (PathBuf, Population) {
     static TEMPLATE: OnceLock<Mutex<Vec<(String, PathBuf, Population)>>> = OnceLock::new();
-    let mut templates = TEMPLATE.get_or_init(Mutex::default).lock().unwrap();
+    let mut templates =
+        TEMPLATE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if !templates.iter().any(|(known, ..)| known == model) {
         let path = directory("sqlite").join("db.sqlite3");
         let population = populate(path.to_str().unwrap(), model);

@@ -9,7 +9,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// A running server, stopped and removed when it is dropped.
 pub struct Mariadb {
@@ -52,7 +52,7 @@ impl Mariadb {
     /// A server with the database `site`, populated with the users of `model`.
     pub fn start(model: &str) -> (Self, Population) {
         static TEMPLATES: Mutex<Vec<(String, PathBuf, Population)>> = Mutex::new(Vec::new());
-        let mut templates = TEMPLATES.lock().unwrap();
+        let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
         if !templates.iter().any(|(known, ..)| known == model) {
             let mut server = Self::empty(&[]);
             // Names that differ in case are different names: Django's own default is not so.
@@ -74,7 +74,7 @@ impl Mariadb {
     /// A server without a database, that `root` and `django` may do anything to.
     pub fn empty(options: &[&str]) -> Self {
         static TEMPLATE: Mutex<Option<PathBuf>> = Mutex::new(None);
-        let mut template = TEMPLATE.lock().unwrap();
+        let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
         let template = template.get_or_insert_with(|| {
             let dir = home(None);
             run(command("mariadb-install-db")

@@ -235,8 +235,10 @@ with transaction.atomic():
     }
     Group.objects.get(name="permitted").permissions.add(*(permission_ids[name] for name in BY_GROUP))
     Direct = User.user_permissions.through
+    user_id = User.user_permissions.field.m2m_field_name() + "_id"
+    permission_id = User.user_permissions.field.m2m_reverse_field_name() + "_id"
     Direct.objects.bulk_create(
-        Direct(user_id=user_ids[row["username"]], permission_id=permission_ids[name])
+        Direct(**{user_id: user_ids[row["username"]], permission_id: permission_ids[name]})
         for row, names in zip(rows, direct)
         for name in names
     )
