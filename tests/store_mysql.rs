@@ -156,7 +156,8 @@ fn permissions_and_queries() {
     assert_eq!(value.as_ref().map(|value| value.as_str()), Some("2"));
     assert_eq!(store.value(&id, &values("nobody"), deadline()), Ok(None));
     let users = query("SELECT * FROM auth_user WHERE username = :username");
-    let model = UserModel { query: Some(users), ..UserModel::parse(&["auth.User"]).unwrap() };
+    let model =
+        UserModel { query: Some(users.into()), ..UserModel::parse(&["auth.User"]).unwrap() };
     let found = store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline()).unwrap();
     assert_eq!(found.one().unwrap().groups.len(), 2);
     let nobody = store.get_by_natural_key(&model, &Wants::NOTHING, "zoe", deadline());
