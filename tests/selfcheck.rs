@@ -131,6 +131,7 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     let url = format!("AuthDjangoDatabase postgresql://apache@127.0.0.1:{}/site\n", cluster.port);
     let from = |path: &Path| format!("AuthDjangoDatabasePassword file:{}\n", path.display());
     let config = url.clone() + &from(&secret) + CHEAP;
+    cluster.sql("site", "REVOKE SELECT ON auth_permission FROM apache");
     let report = check(&config);
     report.good();
     for line in [

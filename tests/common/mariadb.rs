@@ -169,13 +169,17 @@ impl Mariadb {
             return;
         }
         let table = model.to_lowercase().replace('.', "_");
-        let username = if model == "auth.User" { "username" } else { "email" };
+        let username = if model == "auth.User" { "username, is_staff" } else { "email" };
         self.sql(
             "site",
             &format!(
                 "CREATE USER apache IDENTIFIED BY '{PASSWORD}';
-                 GRANT SELECT (id, {username}, password, is_active) ON {table} TO apache;
-                 GRANT SELECT ON {table}_groups TO apache; GRANT SELECT ON auth_group TO apache"
+                 GRANT SELECT (id, {username}, password, is_active, is_superuser) ON {table} TO apache;
+                 GRANT SELECT ON {table}_groups TO apache; GRANT SELECT ON auth_group TO apache;
+                 GRANT SELECT ON {table}_user_permissions TO apache;
+                 GRANT SELECT ON auth_group_permissions TO apache;
+                 GRANT SELECT ON auth_permission TO apache;
+                 GRANT SELECT ON django_content_type TO apache"
             ),
         );
     }
