@@ -86,8 +86,10 @@ fn restart_under_load(mpm: &str, signal: &str, url: &str) {
     let httpd = Setup::new("restarts", config(url)).mpm(mpm).start();
     let load = Load::start(httpd.port);
     for _ in 0..20 {
-        let before = load.count("alice 200");
+        let begun = httpd.count_in_log("resuming normal operations");
         httpd.signal(signal);
+        wait_until("the restart", 20, || httpd.count_in_log("resuming normal operations") > begun);
+        let before = load.count("alice 200");
         wait_until("answers after a restart", 20, || load.count("alice 200") > before + 3);
     }
     only(&load.finish(), &["alice 200", "bob 401", "no answer"]);

@@ -244,14 +244,20 @@ impl Httpd {
 
     /// Stops the server and gives its whole log.
     pub fn stop(&mut self) -> String {
-        if self.child.try_wait().unwrap().is_none() {
-            if self.dir.join("pid").exists() {
-                self.signal("TERM");
-            } else {
-                self.child.kill().unwrap();
+        let mut asked = None::<Instant>;
+        wait_until("the server's end", 30, || {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
             }
-            wait_until("the server's end", 30, || self.child.try_wait().unwrap().is_some());
-        }
+            // httpd forgets a signal that comes while it reads its configuration anew.
+            if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(5)) {
+                asked = Some(Instant::now());
+                let _ = Command::new("kill")
+                    .args(["-s", "TERM", &self.child.id().to_string()])
+                    .status();
+            }
+            false
+        });
         self.log() + &self.output()
     }
 

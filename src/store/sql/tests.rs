@@ -1,0 +1,101 @@
+#![forbid(unsafe_code)]
+
+use super::*;
+
+const ANY: Dialect = Dialect {
+    quote: '"',
+    text: "text",
+    placeholder: |n| format!("${n}"),
+    numbered: true,
+    list: |item, from| format!("LIST({item} {from})"),
+    concat: |parts| parts.join(" || "),
+    as_text: None,
+    ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
+    by_pattern: true,
+    marked: false,
+};
+
+fn sql(words: &[&str], wants: &Wants) -> String {
+    ANY.user(&UserModel::parse(words).unwrap(), wants, "a").sql
+}
+
+#[test]
+fn names_cannot_leave_their_quotes() {
+    let sql =
+        sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], &Wants::NOTHING);
+    assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --" u WHERE u."E Mail" = $1"#), "{sql}");
+    assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --_groups" m"#), "{sql}");
+}
+
+#[test]
+fn what_is_not_wanted_or_not_there_is_not_asked_for() {
+    let words = &["auth.User", "is_active=none", "groups_table=none"];
+    assert_eq!(
+        sql(words, &Wants::NOTHING),
+        "SELECT CAST(u.\"id\" AS text), CAST(u.\"username\" AS text), \
+         CAST(u.\"password\" AS text), '1', NULL, NULL, NULL, NULL FROM \"auth_user\" u \
+         WHERE u.\"username\" = $1 LIMIT 2"
+    );
+    let none = &["auth.User", "is_staff=none", "groups_table=none", "permissions_table=none"];
+    let sql = sql(none, &Wants { flags: true, permissions: true, ..Wants::NOTHING });
+    assert!(sql.contains("NULL, NULL, CAST(u.\"is_superuser\" AS text), NULL FROM"), "{sql}");
+}
+
+#[test]
+fn further_columns_come_last_in_quotes() {
+    let words = &["hr.Person", "child=hr_employee.person_ptr_id", "groups_table=none"];
+    let columns = vec!["e\"mail".into(), "hr_employee.badge".into()];
+    let sql = sql(words, &Wants { columns, ..Wants::NOTHING });
+    let expected = r#"NULL, NULL, CAST(u."e""mail" AS text), CAST(c."badge" AS text) FROM"#;
+    assert!(sql.contains(expected), "{sql}");
+}
+
+#[test]
+fn a_child_must_be_there_and_may_have_columns() {
+    let sql = sql(
+        &["hr.Person", "child=hr_employee.person_ptr_id", "username=hr_employee.badge"],
+        &Wants::NOTHING,
+    );
+    assert!(
+        sql.contains(
+            r#"FROM ("hr_person" u JOIN "hr_employee" c ON c."person_ptr_id" = u."id") WHERE c."badge" = $1"#
+        ),
+        "{sql}"
+    );
+}
+
+#[test]
+fn a_pattern_stands_for_itself() {
+    let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
+    let question = ANY.user(&model, &Wants::NOTHING, "100%_\\");
+    assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
+    assert_eq!(question.values, ["100\\%\\_\\\\"]);
+}
+
+#[test]
+fn a_column_can_be_compared_as_text_too() {
+    let model = UserModel::parse(&["auth.User"]).unwrap();
+    let as_text: Option<fn(&str) -> String> = Some(|column| format!("TEXT({column})"));
+    let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a");
+    let end = r#"u."username" = $1 AND TEXT(u."username") = $1 LIMIT 2"#;
+    assert!(question.sql.ends_with(end), "{}", question.sql);
+    assert_eq!(question.values, ["a"]);
+    let unnumbered = Dialect { numbered: false, placeholder: |_| "?".into(), as_text, ..ANY };
+    let question = unnumbered.user(&model, &Wants::NOTHING, "a");
+    let end = r#"u."username" = ? AND TEXT(u."username") = ? LIMIT 2"#;
+    assert!(question.sql.ends_with(end), "{}", question.sql);
+    assert_eq!(question.values, ["a", "a"]);
+}
+
+#[test]
+fn parameters_are_bound_once_or_as_often_as_they_occur() {
+    let query = Query::parse("SELECT 1 WHERE :username = :word1 OR :username = ''").unwrap();
+    let found = Values { username: "alice", words: &["x".into()], ..Values::default() };
+    let question = ANY.exists(&query, &found);
+    assert!(question.sql.contains("WHERE $1 = $2 OR $1 = ''"), "{}", question.sql);
+    assert_eq!(question.values, ["alice", "x"]);
+    let question =
+        Dialect { numbered: false, placeholder: |_| "?".into(), ..ANY }.exists(&query, &found);
+    assert!(question.sql.contains("WHERE ? = ? OR ? = ''"), "{}", question.sql);
+    assert_eq!(question.values, ["alice", "x", "alice"]);
+}
