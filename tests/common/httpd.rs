@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// The MPMs, all of which every live test may be run with.
 pub const MPMS: [&str; 3] = ["prefork", "worker", "event"];
