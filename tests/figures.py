@@ -64,8 +64,8 @@ class Httpd:
         request.add_header("Authorization", "Basic " + base64.b64encode(b"alice:alice secret").decode())
         start = time.perf_counter()
         try:
-            assert len(urllib.request.urlopen(request).read()) == 1000
-        except urllib.error.HTTPError as error:
+            assert len(urllib.request.urlopen(request, timeout=30).read()) == 1000
+        except OSError as error:
             raise SystemExit(f"{self.dir.name}: {error}\n{(self.dir / 'error.log').read_text()}")
         return time.perf_counter() - start
 
@@ -97,6 +97,10 @@ alice.groups.add(Group.objects.create(name="secret-agents"))
 print(django.get_version(), *alice.password.split("$")[:2])
 """
 HANDLERS = "from django.contrib.auth.handlers.modwsgi import check_password, groups_for_user\n"
+
+# mod_wsgi's Python lies in the venv, and httpd's children are not root.
+if subprocess.run(["runuser", "-u", "www-data", "--", "test", "-x", venv / "bin/python"]).returncode:
+    raise SystemExit(f"figures: www-data cannot reach {venv}: clone to a directory that every user may enter")
 
 state = pathlib.Path(tempfile.mkdtemp(prefix="authnz-figures-"))
 state.chmod(0o755)
