@@ -6,6 +6,7 @@
 pub mod client;
 pub mod cluster;
 pub mod django;
+pub mod example;
 pub mod httpd;
 pub mod mariadb;
 pub mod store;
