@@ -2,8 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod verifier;
+
+pub use verifier::Verifier;
+
 use crate::error::Error;
-use crate::hashers::{Floor, Hashers, Refusal, Verdict};
+use crate::hashers::{Floor, Refusal, Verdict};
 use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
@@ -20,17 +24,37 @@ pub struct Site {
     pub model: Arc<UserModel>,
     /// The highest cost of a password among them.
     pub floor: Floor,
+    /// What tells this site's users from those of any other, on every machine.
+    pub identity: String,
 }
 
 /// The answer to a name and a password.
 #[derive(Debug, Clone)]
 pub enum Decision {
     /// The only way in: an active user whose password it is.
-    Granted(Arc<User>),
+    Granted(Arc<User>, Proof),
     /// Not the password of this user.
     Denied(Reason),
     /// Nobody here: another provider may know the user.
     UserNotFound(Reason),
+}
+
+/// How it is known that the password is the user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It was hashed for this request.
+    Hashed,
+    /// It was hashed lately, and nothing in the user's row has changed.
+    Remembered,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hashed => "password verified",
+            Self::Remembered => "password verified before",
+        })
+    }
 }
 
 /// The answer to a name and a realm.
@@ -83,13 +107,16 @@ impl fmt::Display for Reason {
 /// Whether `password` is that of the active user `username`, whose row brings what the place
 /// `wants`: `check_password` of Django 6.1's
 /// `contrib/auth/handlers/modwsgi.py`. Every answer but `Granted` has cost at least one hash of the
-/// preferred hasher, so that time tells nobody who has an account (CVE-2025-13473).
+/// preferred hasher, so that time tells nobody who has an account (CVE-2025-13473), unless the same
+/// credentials have just cost it.
+///
+/// The row is read and judged before the cache is asked, so that what changes in it counts at once.
 ///
 /// # Errors
 /// When the database gave no answer in the time that the request has for it.
 pub fn check_password(
     site: &Site,
-    hashers: &Hashers,
+    verifier: Verifier<'_>,
     wants: &Wants,
     username: &str,
     password: &str,
@@ -98,21 +125,20 @@ pub fn check_password(
     let store = &*site.store;
     let found = patience
         .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
-    let reason = match active(found) {
-        Ok(user) => {
-            let verdict = hashers.check_password(password.as_bytes(), &user.password, &site.floor);
-            return Ok(match verdict {
-                Verdict::Correct => Decision::Granted(Arc::new(user)),
-                Verdict::Wrong => Decision::Denied(Reason::WrongPassword),
-                Verdict::Refused(refusal) => Decision::Denied(Reason::Refused(refusal)),
-            });
+    let password = password.as_bytes();
+    Ok(match active(found) {
+        Ok(user) => match verifier.verdict(site, &user, password) {
+            (Verdict::Correct, proof) => Decision::Granted(Arc::new(user), proof),
+            (Verdict::Wrong, _) => Decision::Denied(Reason::WrongPassword),
+            (Verdict::Refused(refusal), _) => Decision::Denied(Reason::Refused(refusal)),
+        },
+        Err(reason) => {
+            verifier.spend(site, username, password);
+            match reason {
+                Reason::Ambiguous => Decision::Denied(reason),
+                reason => Decision::UserNotFound(reason),
+            }
         }
-        Err(reason) => reason,
-    };
-    hashers.spend(password.as_bytes(), &site.floor);
-    Ok(match reason {
-        Reason::Ambiguous => Decision::Denied(reason),
-        reason => Decision::UserNotFound(reason),
     })
 }
 
@@ -175,122 +201,4 @@ fn latin1(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::{Duration, Instant};
-
-    struct Users(Vec<User>);
-
-    impl Store for Users {
-        fn get_by_natural_key(
-            &self,
-            _: &UserModel,
-            _: &Wants,
-            username: &str,
-            _: Instant,
-        ) -> Result<Found, Error> {
-            let found = self.0.iter().find(|user| user.username == username).cloned();
-            Ok(found.map_or(Found::Nobody, |user| Found::One(Box::new(user))))
-        }
-
-        fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
-            Ok(false)
-        }
-
-        fn value(
-            &self,
-            _: &Query,
-            values: &Values<'_>,
-            _: Instant,
-        ) -> Result<Option<Zeroizing<String>>, Error> {
-            Ok(match values.realm {
-                "none" => None,
-                "odd" => Some("secret".to_owned().into()),
-                _ => Some("0123456789ABCDEF0123456789abcdef".to_owned().into()),
-            })
-        }
-
-        fn timeout(&self) -> Duration {
-            Duration::from_secs(5)
-        }
-    }
-
-    fn site() -> Site {
-        let user = |username: &str, password: &str, is_active| User {
-            id: "1".into(),
-            username: username.into(),
-            password: Zeroizing::new(password.into()),
-            is_active,
-            ..User::default()
-        };
-        // The password is "secret" (Django 5.2.19, PBKDF2PasswordHasher, 1000 iterations).
-        let encoded = "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$\
-                       1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=";
-        Site {
-            store: Arc::new(Users(vec![
-                user("alice", encoded, true),
-                user("carol", encoded, false),
-                user("dave", "!unusable", true),
-                user("erin", "crypt$$x", true),
-            ])),
-            model: Arc::default(),
-            floor: Floor::default(),
-        }
-    }
-
-    fn ask(username: &str, password: &str) -> Decision {
-        let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-        check_password(&site(), &hashers, &Wants::NOTHING, username, password, &Patience::default())
-            .unwrap()
-    }
-
-    #[test]
-    fn only_an_active_user_with_the_right_password_is_granted() {
-        assert!(
-            matches!(ask("alice", "secret"), Decision::Granted(user) if user.username == "alice")
-        );
-        for (username, password) in
-            [("alice", "Secret"), ("alice", ""), ("dave", "secret"), ("dave", "!unusable")]
-        {
-            let decision = ask(username, password);
-            assert!(matches!(decision, Decision::Denied(Reason::WrongPassword)), "{decision:?}");
-        }
-        assert!(matches!(ask("erin", "x"), Decision::Denied(Reason::Refused(_))));
-    }
-
-    #[test]
-    fn unknown_and_inactive_are_not_found() {
-        assert!(matches!(ask("Alice", "secret"), Decision::UserNotFound(Reason::NoSuchUser)));
-        assert!(matches!(ask("", ""), Decision::UserNotFound(Reason::NoSuchUser)));
-        assert!(matches!(ask("carol", "secret"), Decision::UserNotFound(Reason::Inactive)));
-    }
-
-    #[test]
-    fn digest_is_for_active_users_with_a_hash() {
-        let ask = |username: &str, realm: &str| {
-            let query = ("ha1", &Query::parse("SELECT 1").unwrap());
-            let patience = Patience::default();
-            realm_hash(&site(), &Wants::NOTHING, query, username, realm, &patience).unwrap()
-        };
-        let RealmHash::Found(user, hash) = ask("alice", "x") else { panic!() };
-        assert_eq!((user.username.as_str(), hash.len()), ("alice", 32));
-        assert_eq!(*hash, hash.to_ascii_lowercase());
-        for (username, realm, expected) in [
-            ("alice", "none", Reason::NoRealmHash),
-            ("alice", "odd", Reason::MalformedRealmHash),
-            ("carol", "x", Reason::Inactive),
-            ("zoe", "x", Reason::NoSuchUser),
-        ] {
-            let found = ask(username, realm);
-            assert!(matches!(found, RealmHash::UserNotFound(reason) if reason == expected));
-        }
-    }
-
-    #[test]
-    fn credentials_are_utf8_or_else_latin1() {
-        assert_eq!(decode("jürgen".as_bytes(), b"x").0, "jürgen");
-        assert_eq!(decode(b"j\xfcrgen", b"x").0, "jürgen");
-        assert_eq!(decode(b"j\xfcrgen", "ü".as_bytes()).1, "Ã¼");
-        assert_eq!(decode(b"a", b"\xff\xfe").1, "ÿþ");
-    }
-}
+mod tests;

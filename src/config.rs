@@ -3,6 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
+
+pub use cache::{BYTES_PER_USER, CacheSettings, CacheTimeout, Level};
+
 use crate::hashers::Hashers;
 use crate::query::{self, Query};
 use crate::secret::Source;
@@ -136,6 +140,8 @@ pub struct Directive {
     pub syntax: &'static str,
     /// What holds where it is not set.
     pub default: &'static str,
+    /// Whether it sizes what exists once, and so stands in the server alone.
+    pub global: bool,
     /// What it is for; httpd shows it (`httpd -L`).
     pub help: &'static CStr,
     set: fn(&mut Config, &[&str]) -> Result<(), String>,
@@ -190,7 +196,8 @@ impl Config {
 }
 
 macro_rules! directives {
-    ($($name:literal $syntax:literal = $default:literal, $help:literal => $field:ident: $type:ty;)*) => {
+    ($($name:literal $syntax:literal = $default:literal $($once:ident)?, $help:literal =>
+        $field:ident: $type:ty;)*) => {
         /// What a section says; merged from the server down to the innermost section.
         #[derive(Debug, Default)]
         pub struct Config {
@@ -221,11 +228,16 @@ macro_rules! directives {
             name: $name,
             syntax: $syntax,
             default: $default,
+            global: false $(|| $once)?,
             help: $help,
             set: |config, words| config.$field.set(words),
         }),*];
     };
 }
+
+/// The mark of a directive that sizes what exists once.
+#[allow(non_upper_case_globals)]
+const global: bool = true;
 
 directives! {
     c"AuthDjangoDatabase" "URL [key=value …]" = "none",
@@ -233,7 +245,7 @@ directives! {
         database: Setting<Database>;
     c"AuthDjangoDatabasePassword" "file:PATH|env:NAME|exec:PROGRAM" = "none",
         c"Where the password of the database comes from" =>
-        password: Setting<Password>;
+        password: Setting<Secret>;
     c"AuthDjangoUserModel" "app_label.Model [key=value …]" = "auth.User",
         c"AUTH_USER_MODEL, and the tables and columns that do not follow Django's naming" =>
         user_model: Setting<UserModel>;
@@ -253,6 +265,12 @@ directives! {
     c"AuthDjangoExport" "NAME …" = "none",
         c"Columns of the user, groups, permissions and flags, for the environment" =>
         export: Setting<Export>;
+    c"AuthDjangoCacheTimeout" "SECONDS|off" = "300",
+        c"How long a password that was verified spares its hash" =>
+        cache_timeout: Setting<CacheTimeout>;
+    c"AuthDjangoCache" "shmcb[:SIZE]|redis:HOST:PORT|local|off [key=SOURCE]" = "shmcb" global,
+        c"Where verified passwords are remembered: by the children together, by several machines, by each child" =>
+        cache: Setting<CacheSettings>;
 }
 
 impl FromWords for Database {
@@ -326,28 +344,42 @@ impl FromWords for Unavailable {
     }
 }
 
-/// A password of a database: named while the configuration is read, fetched once before the fork.
-pub struct Password {
+/// A secret: named while the configuration is read, fetched once before the fork.
+pub struct Secret {
+    /// The directive that names it.
+    pub directive: &'static str,
     /// Where it comes from.
     pub source: Source,
-    /// The password, once it was fetched.
+    /// The secret, once it was fetched.
     pub value: OnceLock<Zeroizing<String>>,
 }
 
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Password").field("source", &self.source).finish_non_exhaustive()
+impl Secret {
+    pub(crate) fn new(directive: &'static str, source: Source) -> Self {
+        Self { directive, source, value: OnceLock::new() }
     }
 }
 
-impl FromWords for Password {
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        (self.directive, &self.source) == (other.directive, &other.source)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl FromWords for Secret {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         let [word] = words else {
             return Err("takes one word: file:PATH, env:NAME or exec:PROGRAM, in quotes where it \
                         has spaces"
                 .into());
         };
-        Ok(Self { source: Source::parse(word)?, value: OnceLock::new() })
+        Ok(Self::new("AuthDjangoDatabasePassword", Source::parse(word)?))
     }
 }
 

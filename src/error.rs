@@ -50,6 +50,9 @@ pub enum Error {
     /// A Require line's expression that cannot be evaluated.
     #[error("the expression of a Require line: {0}")]
     Expression(String),
+    /// The cache of verified credentials cannot be made as it is configured.
+    #[error("{0}")]
+    Cache(String),
     /// A secret or a TLS file that the configuration names cannot be used.
     #[error("{0}")]
     Secret(String),

@@ -20,6 +20,8 @@ use plain_digest::{MD5, SHA1, UNSALTED_MD5, UNSALTED_SHA1};
 use refusal::Reason;
 use scrypt_kdf::Scrypt;
 
+#[cfg(test)]
+pub(crate) use hasher::spent::take as spent;
 pub use refusal::Refusal;
 pub use survey::{Survey, Usage};
 
@@ -74,16 +76,17 @@ pub enum Verdict {
 }
 
 /// What a row says before any work is done for it.
-enum Row<'a> {
+pub enum Stored<'a> {
     /// Only the work is left.
     Candidate(Candidate<'a>),
     /// No password was ever set, or it was made unusable: an ordinary state.
     Unusable,
+    /// No password may match.
     Refused(Refusal),
 }
 
 /// A stored hash that was read, is listed and is within the caps.
-struct Candidate<'a> {
+pub struct Candidate<'a> {
     hasher: &'static dyn Hasher,
     decoded: Box<dyn Decoded + 'a>,
 }
@@ -137,23 +140,19 @@ impl Hashers {
         Ok(Self::new(listed, cost))
     }
 
-    /// Whether `password` is the one that `encoded`, the user's `password` column, was made of.
-    /// The empty password is a password like any other. Whatever is not `Correct` has cost at
+    /// Whether `password` is the one that the user's `password` column, as `read` found it, was made
+    /// of. The empty password is a password like any other. Whatever is not `Correct` has cost at
     /// least one hash of the preferred hasher, and what no cap allows has cost no more.
     ///
     /// Accepts what Django's `check_password` accepts (django/contrib/auth/hashers.py, 3.2 to 6.1)
     /// but for hashes over the caps and for passwords that plain `bcrypt` cannot tell apart: those
     /// of more than 72 bytes or with a NUL.
-    pub fn check_password(&self, password: &[u8], encoded: &str, floor: &Floor) -> Verdict {
-        match self.read(encoded) {
-            Row::Candidate(candidate) => self.verify(password, &candidate, floor),
-            Row::Unusable => {
+    pub fn check_password(&self, password: &[u8], stored: &Stored<'_>, floor: &Floor) -> Verdict {
+        match stored {
+            Stored::Candidate(candidate) => self.verify(password, candidate, floor),
+            other => {
                 self.spend(password, floor);
-                Verdict::Wrong
-            }
-            Row::Refused(refusal) => {
-                self.spend(password, floor);
-                Verdict::Refused(refusal)
+                other.verdict()
             }
         }
     }
@@ -168,14 +167,15 @@ impl Hashers {
         Self { listed, preferred, cost: cost.unwrap_or_else(|| preferred.default_cost()) }
     }
 
-    /// Everything that can be said of a row without work.
-    fn read<'a>(&self, encoded: &'a str) -> Row<'a> {
+    /// Everything that can be said of `encoded`, the user's `password` column, without work:
+    /// whether its algorithm is listed, and its parameters are under the caps.
+    pub fn read<'a>(&self, encoded: &'a str) -> Stored<'a> {
         if encoded.is_empty() || !is_password_usable(encoded) {
-            return Row::Unusable;
+            return Stored::Unusable;
         }
         match self.candidate(encoded) {
-            Ok(candidate) => Row::Candidate(candidate),
-            Err(refusal) => Row::Refused(refusal),
+            Ok(candidate) => Stored::Candidate(candidate),
+            Err(refusal) => Stored::Refused(refusal),
         }
     }
 
@@ -223,6 +223,16 @@ impl Hashers {
                 self.spend(password, floor);
                 Verdict::Refused(Refusal { algorithm: Some(algorithm), reason })
             }
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// The verdict on a password that is not the one, however that was found out.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Candidate(_) | Self::Unusable => Verdict::Wrong,
+            Self::Refused(refusal) => Verdict::Refused(refusal.clone()),
         }
     }
 }

@@ -21,7 +21,10 @@ mod registry;
 mod request;
 mod require_line;
 mod selfcheck;
+mod socache;
 
+use crate::config::Config;
+use crate::error::Error;
 use guard::guard;
 use log::Server;
 use pool::Pool;
@@ -109,22 +112,28 @@ extern "C" fn pre_config(
         registry::clear();
         selfcheck::clear();
         group::wrap(pool);
+        socache::register(pool);
         ffi::OK as c_int
     })
 }
 
 /// The last moment as the user who starts the server: secrets are read, for the children to inherit.
 extern "C" fn post_config(
-    _pool: *mut ffi::apr_pool_t,
+    pool: *mut ffi::apr_pool_t,
     _log: *mut ffi::apr_pool_t,
     _temporary: *mut ffi::apr_pool_t,
     server: *mut ffi::server_rec,
 ) -> c_int {
-    // SAFETY: httpd passes the main server, which lives as long as the configuration.
-    let server = unsafe { Server::new(server) };
+    let main = server;
+    // SAFETY: httpd passes the pool of the configuration and the main server, which lives as long.
+    let (pool, server) = unsafe { (Pool::new(pool), Server::new(server)) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         let round = round();
-        match registry::load(round) {
+        let loaded = registry::load(round).and_then(|mut told| {
+            told.extend(start_cache(pool, main, round)?);
+            Ok(told)
+        });
+        match loaded {
             Ok(told) => {
                 for (level, text) in told {
                     log::server(Some(server), level, &text);
@@ -138,6 +147,33 @@ extern "C" fn post_config(
             }
         }
     })
+}
+
+/// The cache of verified credentials, where there is a database to verify them by. The answer is what
+/// to tell of it.
+fn start_cache(
+    pool: Pool<'_>,
+    main: *mut ffi::server_rec,
+    round: Round,
+) -> Result<Option<(log::Level, String)>, Error> {
+    if round == Round::Trial || registry::databases().is_empty() {
+        return Ok(None);
+    }
+    // SAFETY: httpd passed the main server; our value in its defaults is NULL or what
+    // `create_dir_config` made.
+    let config = unsafe {
+        ffi::ap_get_module_config((*main).lookup_defaults, module()).cast::<Config>().as_ref()
+    };
+    let settings = config.and_then(|config| config.cache.get());
+    match (socache::start(pool, main, settings.map(|settings| &**settings)), round) {
+        (Ok(told), _) => Ok(Some((log::Level::Notice, told))),
+        // httpd would end.
+        (Err(reason), Round::Restart) => Ok(Some((
+            log::Level::Critical,
+            format!("{reason}; this restart goes on, and every request is hashed"),
+        ))),
+        (Err(reason), _) => Err(Error::Cache(reason)),
+    }
 }
 
 /// Whether `post_config` has come through both rounds of the start.
@@ -155,10 +191,10 @@ fn round() -> Round {
     }
 }
 
-extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
-    // SAFETY: httpd passes the main server, which lives as long as the child.
-    let server = unsafe { Server::new(server) };
-    guard((), || child::init(server));
+extern "C" fn child_init(pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
+    // SAFETY: httpd passes the child's pool and the main server, which live as long as the child.
+    let (pool, server) = unsafe { (Pool::new(pool), Server::new(server)) };
+    guard((), || child::init(pool, server));
 }
 
 /// Cuts a text at its first NUL for a function of httpd's that takes a C string.

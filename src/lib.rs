@@ -7,6 +7,7 @@
 //! - [`authn`]: who is it — a name and a password become a decision
 //! - [`authz`]: may they — the rules of the `Require` lines
 //! - [`hashers`]: Django's password hashes
+//! - [`cache`]: verified credentials, which spare a hash
 //! - [`store`]: Django's database, pooled
 //! - [`query`]: SELECTs of the administrator's own, with named parameters
 //! - [`user`]: the columns of a user that matter here
@@ -18,6 +19,7 @@
 
 pub mod authn;
 pub mod authz;
+pub mod cache;
 pub mod config;
 pub mod error;
 pub mod hashers;

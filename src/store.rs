@@ -243,6 +243,14 @@ impl Database {
         &self.label
     }
 
+    /// The URL without its user and password: what makes two of them one database.
+    pub fn identity(&self) -> String {
+        match self.label.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
+            Some((scheme, Some((_, place)))) => format!("{scheme}://{place}"),
+            _ => self.label.clone(),
+        }
+    }
+
     /// The words of the directive with `*****` in place of the password; `None` if they hold none.
     pub fn redacted(&self) -> Option<String> {
         self.redacted.clone()

@@ -276,6 +276,12 @@ impl UserModel {
         Ok(new)
     }
 
+    /// What decides which row is a user's: two models with the same have the same users.
+    pub fn identity(&self) -> String {
+        let Self { schema, table, child, id, username, ignores_case, query, .. } = self;
+        format!("{:?}", (schema, table, child, id, username, &self.password, ignores_case, query))
+    }
+
     fn set(&mut self, word: &str) -> Result<(), String> {
         let (key, value) =
             word.split_once('=').ok_or_else(|| format!("\"{word}\" is not key=value"))?;

@@ -15,9 +15,9 @@ use warnings;
 
 # part => what it may use beside itself; lib.rs is the map of all and may name any.
 my %may = (
-    httpd   => 'config authn authz query store user error hashers secret inspect',
+    httpd   => 'config authn authz cache query store user error hashers secret inspect',
     inspect => 'authn store hashers user error',
-    config  => 'user query hashers store secret error',
+    config  => 'user query cache hashers store secret error',
     authn   => 'store hashers cache session config query user error',
     authz   => 'store query user error',
     session => 'signing error',

@@ -12,6 +12,7 @@
 
 mod common;
 
+mod cache;
 mod configuration;
 mod differential;
 mod environment;

@@ -41,8 +41,9 @@ fn every_directive_stands_there_as_in_the_table() {
         };
         let block = format!(
             "\n### {name}\n\n- Syntax: `{name} {}`\n- Default: {default}\n\
-             - Context: server config, virtual host, directory\n\n",
-            row.syntax
+             - Context: server config{}\n\n",
+            row.syntax,
+            if row.global { "" } else { ", virtual host, directory" },
         );
         assert!(README.contains(&block), "README.md lacks:{block}");
     }
@@ -77,7 +78,7 @@ fn passes(text: &str) {
     fs::write(&password, "secret\n").unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let config = text.replace("/etc/apache2/", &format!("{}/", etc.display()));
-    let modules = ["authz_groupfile", "auth_digest", "headers"];
+    let modules = ["authz_groupfile", "auth_digest", "headers", "socache_shmcb", "socache_redis"];
     let result = Setup::new("readme", config).modules(&modules).configtest();
     fs::remove_dir_all(etc).unwrap();
     let message = result.unwrap_or_else(|message| panic!("{text}\n{message}"));

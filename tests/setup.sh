@@ -44,6 +44,7 @@ test_packages() {
     need python3-dev "the same" '/usr/include/python3*/Python.h'
     need pgbouncer "the module behind PgBouncer in transaction mode"
     need libapache2-mod-wsgi-py3 "mod_wsgi, to compare answers and to share a SQLite file with"
+    need redis-server "verified passwords shared by several machines"
     need iproute2 "networks that swallow packets"
     need sqlite3 "looks into the databases"
     need openssl "certificates for databases over TLS"
@@ -62,7 +63,7 @@ quiet_path() {
 #!/bin/sh
 # Made by tests/setup.sh: mod_authnz_django's tests start servers of their own.
 case "${DPKG_MAINTSCRIPT_PACKAGE:-}" in
-    postgresql-[0-9]* | pgbouncer | libapache2-mod-wsgi-py3) exit 0 ;;
+    postgresql-[0-9]* | pgbouncer | redis-server | libapache2-mod-wsgi-py3) exit 0 ;;
 esac
 self=${0##*/}
 for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do

@@ -130,7 +130,7 @@ pub(super) fn count(_algorithm: &'static str, _work: u64) {
 
 /// The work that this thread has done.
 #[cfg(test)]
-pub(super) mod spent {
+pub(crate) mod spent {
     use std::{cell::RefCell, collections::BTreeMap};
 
     thread_local! {
@@ -142,7 +142,7 @@ pub(super) mod spent {
     }
 
     /// The work by algorithm since it was last asked for.
-    pub(in crate::hashers) fn take() -> BTreeMap<&'static str, u64> {
+    pub(crate) fn take() -> BTreeMap<&'static str, u64> {
         SPENT.take()
     }
 }

@@ -52,7 +52,7 @@ extern "C" fn check_password(
     guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
         clear_environment(&request);
         match decide(&request, request.top().memo(), user, password) {
-            Ok((site, Decision::Granted(found))) => {
+            Ok((site, Decision::Granted(found, _))) => {
                 request.memo().grant(found.username.as_bytes(), &site, &found);
                 // Let in already: an outage in this moment sends nobody to the next provider.
                 if let Err(error) = set_environment(&request, &found) {
@@ -204,16 +204,14 @@ fn decide(
     if username == "panic" {
         panic!("the test asked for it");
     }
-    let decision = authn::check_password(
-        &site.site,
-        hashers,
-        &config.asks(),
-        &username,
-        &text,
-        &memo.patience,
-    )?;
-    if matches!(decision, Decision::Granted(_)) && log::wants(request, log::Level::Debug) {
-        let text = format!("user {username}: password verified for \"{}\"", request.uri());
+    let decision = child::verify(config, |verifier| {
+        let (site, wants) = (&site.site, &config.asks());
+        authn::check_password(site, verifier, wants, &username, &text, &memo.patience)
+    })?;
+    if let Decision::Granted(_, proof) = &decision
+        && log::wants(request, log::Level::Debug)
+    {
+        let text = format!("user {username}: {proof} for \"{}\"", request.uri());
         log::request(request, log::Level::Debug, &text);
     }
     memo.verify(&site, hashers, user, password, &decision);

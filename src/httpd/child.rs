@@ -2,9 +2,11 @@
 //! fork, because neither threads nor connections survive one.
 
 use super::log::Server;
-use super::{ffi, log, registry};
-use crate::authn::Site;
-use crate::config::{Config, Password};
+use super::pool::Pool;
+use super::{ffi, log, registry, socache};
+use crate::authn::{Site, Verifier};
+use crate::cache::Verified;
+use crate::config::{CacheTimeout, Config, Secret};
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers};
 use crate::query::Query;
@@ -20,7 +22,7 @@ use std::{io, mem, ptr, thread};
 /// A site as the configuration names it.
 pub(super) struct KnownSite {
     database: Arc<Database>,
-    password: Option<Arc<Password>>,
+    password: Option<Arc<Secret>>,
     /// As the section has it, which does not say what `query` the name of one means there.
     model: Arc<UserModel>,
     query: Option<Arc<Query>>,
@@ -30,13 +32,15 @@ pub(super) struct KnownSite {
 
 struct Opened {
     database: Arc<Database>,
-    password: Option<Arc<Password>>,
+    password: Option<Arc<Secret>>,
     store: Arc<dyn Store>,
 }
 
 struct Child {
     host: Arc<Httpd>,
     gate: Arc<Gate>,
+    /// `None` with AuthDjangoCache off.
+    verified: Option<Verified>,
     stores: Mutex<Vec<Opened>>,
     sites: RwLock<Vec<Arc<KnownSite>>>,
 }
@@ -50,8 +54,9 @@ static USER_MODEL: LazyLock<Arc<UserModel>> = LazyLock::new(Arc::default);
 static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
 
 /// Begins a child: a lazy pool for each database, and a warning where its user will trip.
-pub(super) fn init(server: Server) {
-    begin(server);
+pub(super) fn init(pool: Pool<'_>, server: Server) {
+    let cache = socache::child_init(pool, server);
+    begin(server, cache.map(|(key, shared)| Verified::new(&key, shared)));
     for database in registry::databases() {
         if let Err(reason) = database.check() {
             log::server(Some(server), log::Level::Warning, &reason);
@@ -60,12 +65,17 @@ pub(super) fn init(server: Server) {
 }
 
 /// The same without the warnings.
-pub(super) fn begin(server: Server) {
+pub(super) fn begin(server: Server, verified: Option<Verified>) {
     let host = Arc::new(Httpd { server, threads: threads() });
     let stores = registry::databases().len();
     let gate = Arc::new(Gate::new(host.threads()).expecting(stores));
-    *CHILD.write().unwrap_or_else(PoisonError::into_inner) =
-        Some(Arc::new(Child { host, gate, stores: Mutex::default(), sites: RwLock::default() }));
+    *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {
+        host,
+        gate,
+        verified,
+        stores: Mutex::default(),
+        sites: RwLock::default(),
+    }));
 }
 
 /// The site that a section means.
@@ -117,6 +127,7 @@ pub(super) fn site(config: Option<&Config>) -> Result<Arc<KnownSite>, Error> {
         query: query.cloned(),
         site: Site {
             store: child.store(database, password),
+            identity: format!("{}\n{}", database.identity(), resolved.identity()),
             model: resolved,
             floor: Floor::default(),
         },
@@ -143,7 +154,15 @@ pub(super) fn hashers(config: &Config) -> &Arc<Hashers> {
     config.hashers.get().unwrap_or(&HASHERS)
 }
 
-fn same(a: Option<&Arc<Password>>, b: Option<&Arc<Password>>) -> bool {
+/// Verifies a password as a section wants it verified.
+pub(super) fn verify<T>(config: &Config, body: impl FnOnce(Verifier<'_>) -> T) -> T {
+    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let CacheTimeout(lifetime) = config.cache_timeout.get().map(|set| **set).unwrap_or_default();
+    let verified = child.as_ref().and_then(|child| child.verified.as_ref());
+    body(Verifier { hashers: hashers(config), cache: verified.zip(lifetime) })
+}
+
+fn same(a: Option<&Arc<Secret>>, b: Option<&Arc<Secret>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (None, None) => true,
@@ -152,7 +171,7 @@ fn same(a: Option<&Arc<Password>>, b: Option<&Arc<Password>>) -> bool {
 }
 
 impl Child {
-    fn store(&self, database: &Arc<Database>, password: Option<&Arc<Password>>) -> Arc<dyn Store> {
+    fn store(&self, database: &Arc<Database>, password: Option<&Arc<Secret>>) -> Arc<dyn Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(opened) = stores.iter().find(|opened| {
             Arc::ptr_eq(&opened.database, database) && same(opened.password.as_ref(), password)

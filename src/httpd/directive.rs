@@ -1,8 +1,8 @@
 //! The table of directives as httpd reads it, and the per-directory configuration that it fills.
 
 use super::pool::Pool;
-use super::{bytes, ffi, guard, registry, selfcheck};
-use crate::config::{Config, DIRECTIVES, Directive};
+use super::{bytes, ffi, guard, registry, selfcheck, socache};
+use crate::config::{Config, DIRECTIVES, Directive, Level};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
@@ -77,12 +77,21 @@ extern "C" fn set(
         if !misplaced.is_null() {
             return misplaced;
         }
+        if row.global {
+            // SAFETY: as above.
+            let misplaced = unsafe { ffi::ap_check_cmd_context(cmd, ffi::GLOBAL_ONLY) };
+            if !misplaced.is_null() {
+                return misplaced;
+            }
+        }
         let words: Result<Vec<&str>, _> = (0..usize::try_from(argc).unwrap_or(0))
             // SAFETY: `argv` has `argc` strings, which live as long as the callback.
             .map(|n| str::from_utf8(unsafe { bytes(*argv.add(n)) }))
             .collect();
         let result = match words {
-            Ok(words) => row.set(config, &words).and_then(|()| config.check()),
+            Ok(words) => {
+                row.set(config, &words).and_then(|()| config.check()).and_then(|()| loaded(config))
+            }
             Err(_) => Err(format!("{}: the words are not UTF-8", row.name.to_string_lossy())),
         };
         match result {
@@ -97,6 +106,22 @@ extern "C" fn set(
             Err(reason) => pool.c_str(&reason),
         }
     })
+}
+
+/// Whether httpd has the engine that AuthDjangoCache names.
+fn loaded(config: &Config) -> Result<(), String> {
+    let needed = match config.cache.get().map(|settings| &settings.level) {
+        Some(Level::Shmcb(_)) => socache::SHMCB,
+        Some(Level::Redis(_)) => socache::REDIS,
+        _ => return Ok(()),
+    };
+    if socache::is_loaded(needed) {
+        return Ok(());
+    }
+    let name = needed.to_string_lossy();
+    Err(format!(
+        "AuthDjangoCache: mod_socache_{name} is not loaded: a2enmod socache_{name}, or LoadModule"
+    ))
 }
 
 /// Takes a password out of httpd's copy of the line, which mod_info would show.

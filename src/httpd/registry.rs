@@ -1,9 +1,9 @@
-//! What the configuration names and every child will need: each database and each password once.
+//! What the configuration names and every child will need: each database and each secret once.
 //! Per-directory configurations cannot be walked later, so their directives are entered here while
 //! they are read.
 
 use super::log::Level;
-use crate::config::{Config, Password};
+use crate::config::{Config, Secret};
 use crate::error::Error;
 use crate::secret::Source;
 use crate::store::Database;
@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 #[derive(Default)]
 struct Registry {
     databases: Vec<Arc<Database>>,
-    passwords: Vec<Arc<Password>>,
+    secrets: Vec<Arc<Secret>>,
 }
 
 static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { databases: Vec::new(), passwords: Vec::new() });
+    Mutex::new(Registry { databases: Vec::new(), secrets: Vec::new() });
 
 /// Forgets the configuration before this one.
 pub(super) fn clear() {
@@ -27,17 +27,22 @@ pub(super) fn clear() {
 /// Enters what a section names; sections that name the same share it from here on.
 pub(super) fn adopt(config: &mut Config) {
     let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    let Registry { databases, passwords } = &mut *registry;
+    let Registry { databases, secrets } = &mut *registry;
     if let Some(database) = config.database.get_mut() {
-        share(database, databases, |a, b| a == b);
+        share(database, databases);
     }
     if let Some(password) = config.password.get_mut() {
-        share(password, passwords, |a, b| a.source == b.source);
+        share(password, secrets);
+    }
+    if let Some(settings) = config.cache.get_mut().and_then(Arc::get_mut)
+        && let Some(key) = &mut settings.key
+    {
+        share(key, secrets);
     }
 }
 
-fn share<T>(new: &mut Arc<T>, known: &mut Vec<Arc<T>>, same: impl Fn(&T, &T) -> bool) {
-    match known.iter().find(|old| same(old, new)) {
+fn share<T: PartialEq>(new: &mut Arc<T>, known: &mut Vec<Arc<T>>) {
+    match known.iter().find(|old| *old == new) {
         Some(old) => *new = Arc::clone(old),
         None => known.push(Arc::clone(new)),
     }
@@ -68,27 +73,26 @@ static READ: Mutex<Vec<(Source, Zeroizing<String>)>> = Mutex::new(Vec::new());
 pub(super) fn load(round: Round) -> Result<Vec<(Level, String)>, Error> {
     let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     let mut told = Vec::new();
-    for password in registry.passwords.iter().filter(|password| password.value.get().is_none()) {
-        let value = match (read(&password.source, round), round) {
+    for secret in registry.secrets.iter().filter(|secret| secret.value.get().is_none()) {
+        let (directive, source) = (secret.directive, &secret.source);
+        let value = match (read(source, round), round) {
             (Ok(value), _) => value,
             (Err(error), Round::Restart) => {
-                let kept = known(&password.source);
+                let kept = known(source);
                 let instead = if kept.is_some() { "the one read before" } else { "none" };
                 told.push((
                     Level::Critical,
-                    format!(
-                        "AuthDjangoDatabasePassword {error}; this restart goes on with {instead}"
-                    ),
+                    format!("{directive} {error}; this restart goes on with {instead}"),
                 ));
                 let Some(kept) = kept else { continue };
                 kept
             }
             (Err(error), _) => {
-                return Err(Error::Secret(format!("AuthDjangoDatabasePassword {error}")));
+                return Err(Error::Secret(format!("{directive} {error}")));
             }
         };
         // Nobody else sets it: there is one thread.
-        let _ = password.value.set(value);
+        let _ = secret.value.set(value);
     }
     for database in &registry.databases {
         match (database.load(), round) {

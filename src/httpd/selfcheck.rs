@@ -233,7 +233,7 @@ fn ask_as_child(
                         let text = format!("user: everything is asked as {user}, as children do");
                         tell(Finding { verdict: Verdict::Good, text });
                     }
-                    child::begin(server);
+                    child::begin(server, None);
                     match child::site(Some(&target.config)) {
                         Ok(known) => {
                             let hashers = child::hashers(&target.config);

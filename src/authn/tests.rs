@@ -1,0 +1,193 @@
+use super::*;
+use crate::cache::{Key, Verified};
+use crate::hashers::{Hashers, spent};
+use std::time::{Duration, Instant};
+
+struct Users(Vec<User>);
+
+impl Store for Users {
+    fn get_by_natural_key(
+        &self,
+        _: &UserModel,
+        _: &Wants,
+        username: &str,
+        _: Instant,
+    ) -> Result<Found, Error> {
+        let found = self.0.iter().find(|user| user.username == username).cloned();
+        Ok(found.map_or(Found::Nobody, |user| Found::One(Box::new(user))))
+    }
+
+    fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn value(
+        &self,
+        _: &Query,
+        values: &Values<'_>,
+        _: Instant,
+    ) -> Result<Option<Zeroizing<String>>, Error> {
+        Ok(match values.realm {
+            "none" => None,
+            "odd" => Some("secret".to_owned().into()),
+            _ => Some("0123456789ABCDEF0123456789abcdef".to_owned().into()),
+        })
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+fn users() -> Vec<User> {
+    let user = |username: &str, password: &str, is_active| User {
+        id: "1".into(),
+        username: username.into(),
+        password: Zeroizing::new(password.into()),
+        is_active,
+        ..User::default()
+    };
+    // The password is "secret" (Django 5.2.19, PBKDF2PasswordHasher, 1000 iterations).
+    let encoded = "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$\
+                   1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=";
+    vec![
+        user("alice", encoded, true),
+        user("carol", encoded, false),
+        user("dave", "!unusable", true),
+        user("erin", "crypt$$x", true),
+    ]
+}
+
+fn site() -> Site {
+    Site {
+        store: Arc::new(Users(users())),
+        model: Arc::default(),
+        floor: Floor::default(),
+        identity: String::new(),
+    }
+}
+
+fn ask(username: &str, password: &str) -> Decision {
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let verifier = Verifier { hashers: &hashers, cache: None };
+    asked(verifier, username, password)
+}
+
+fn asked(verifier: Verifier<'_>, username: &str, password: &str) -> Decision {
+    let patience = Patience::default();
+    check_password(&site(), verifier, &Wants::NOTHING, username, password, &patience).unwrap()
+}
+
+#[test]
+fn only_an_active_user_with_the_right_password_is_granted() {
+    assert!(
+        matches!(ask("alice", "secret"), Decision::Granted(user, Proof::Hashed) if user.username == "alice")
+    );
+    for (username, password) in
+        [("alice", "Secret"), ("alice", ""), ("dave", "secret"), ("dave", "!unusable")]
+    {
+        let decision = ask(username, password);
+        assert!(matches!(decision, Decision::Denied(Reason::WrongPassword)), "{decision:?}");
+    }
+    assert!(matches!(ask("erin", "x"), Decision::Denied(Reason::Refused(_))));
+}
+
+#[test]
+fn unknown_and_inactive_are_not_found() {
+    assert!(matches!(ask("Alice", "secret"), Decision::UserNotFound(Reason::NoSuchUser)));
+    assert!(matches!(ask("", ""), Decision::UserNotFound(Reason::NoSuchUser)));
+    assert!(matches!(ask("carol", "secret"), Decision::UserNotFound(Reason::Inactive)));
+}
+
+#[test]
+fn digest_is_for_active_users_with_a_hash() {
+    let ask = |username: &str, realm: &str| {
+        let query = ("ha1", &Query::parse("SELECT 1").unwrap());
+        let patience = Patience::default();
+        realm_hash(&site(), &Wants::NOTHING, query, username, realm, &patience).unwrap()
+    };
+    let RealmHash::Found(user, hash) = ask("alice", "x") else { panic!() };
+    assert_eq!((user.username.as_str(), hash.len()), ("alice", 32));
+    assert_eq!(*hash, hash.to_ascii_lowercase());
+    for (username, realm, expected) in [
+        ("alice", "none", Reason::NoRealmHash),
+        ("alice", "odd", Reason::MalformedRealmHash),
+        ("carol", "x", Reason::Inactive),
+        ("zoe", "x", Reason::NoSuchUser),
+    ] {
+        let found = ask(username, realm);
+        assert!(matches!(found, RealmHash::UserNotFound(reason) if reason == expected));
+    }
+}
+
+#[test]
+fn credentials_are_utf8_or_else_latin1() {
+    assert_eq!(decode("jürgen".as_bytes(), b"x").0, "jürgen");
+    assert_eq!(decode(b"j\xfcrgen", b"x").0, "jürgen");
+    assert_eq!(decode(b"j\xfcrgen", "ü".as_bytes()).1, "Ã¼");
+    assert_eq!(decode(b"a", b"\xff\xfe").1, "ÿþ");
+}
+
+/// A store whose rows change between two requests.
+#[test]
+fn the_cache_spares_a_hash_and_nothing_else() {
+    let cache = Verified::new(&Key::new([1; 32]), None);
+    let lifetime = Duration::from_secs(300);
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let verifier = Verifier { hashers: &hashers, cache: Some((&cache, lifetime)) };
+    let mut site = site();
+    let ask = |site: &Site, verifier, username: &str, password: &str| {
+        let patience = Patience::default();
+        check_password(site, verifier, &Wants::NOTHING, username, password, &patience).unwrap()
+    };
+    let work = |decision: Decision| (decision, spent().get("pbkdf2_sha256").copied());
+    spent();
+    let (first, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert!(matches!(first, Decision::Granted(..)) && cost == Some(1000));
+    let (again, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert!(matches!(again, Decision::Granted(..)) && cost.is_none());
+    // Refused again within seconds, for nothing: of those who are there and of those who are not.
+    for (username, password) in
+        [("alice", "wrong"), ("zoe", "secret"), ("carol", "secret"), ("dave", "x"), ("erin", "x")]
+    {
+        let (first, cost) = work(ask(&site, verifier, username, password));
+        assert_eq!(cost, Some(1000), "{username}");
+        let (again, cost) = work(ask(&site, verifier, username, password));
+        assert_eq!(cost, None, "{username}");
+        assert_eq!(format!("{first:?}"), format!("{again:?}"));
+        assert!(!matches!(again, Decision::Granted(..)));
+    }
+    // Without the cache in this place, every password is hashed.
+    let (_, cost) = work(ask(&site, Verifier { cache: None, ..verifier }, "alice", "secret"));
+    assert_eq!(cost, Some(1000));
+    // The hasher is no longer accepted.
+    let other = Hashers::parse(&["md5"]).unwrap();
+    let removed = ask(&site, Verifier { hashers: &other, ..verifier }, "alice", "secret");
+    assert!(matches!(removed, Decision::Denied(Reason::Refused(_))));
+    // The password was changed: the old one is refused and the new one accepted, at once.
+    let changed = Hashers::parse(&["md5", "pbkdf2_sha256"]).unwrap();
+    let verifier = Verifier { hashers: &changed, ..verifier };
+    let with = |change: fn(&mut User)| {
+        let mut users = users();
+        users.iter_mut().filter(|user| user.username == "alice").for_each(change);
+        Arc::new(Users(users))
+    };
+    site.store = with(|alice| *alice.password = "md5$salt$56d4f1eb1c9bf4ee2b53e4cf5f4d3b2c".into());
+    assert!(matches!(ask(&site, verifier, "alice", "secret"), Decision::Denied(_)));
+    site.store = with(|alice| alice.is_active = false);
+    assert!(matches!(
+        ask(&site, verifier, "alice", "secret"),
+        Decision::UserNotFound(Reason::Inactive)
+    ));
+    site.store = with(|alice| alice.id = "2".into());
+    spent();
+    let (namesake, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert!(matches!(namesake, Decision::Granted(..)) && cost == Some(1000));
+    site.store = with(|_| {});
+    let (back, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert!(matches!(back, Decision::Granted(..)) && cost.is_none());
+    // Another site's alice is somebody else.
+    site.identity = "another".into();
+    let (_, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert_eq!(cost, Some(1000));
+}
