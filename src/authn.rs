@@ -128,7 +128,7 @@ pub fn check_password(
     let password = password.as_bytes();
     Ok(match active(found) {
         Ok(user) => match verifier.verdict(site, &user, password) {
-            (Verdict::Correct, proof) => Decision::Granted(Arc::new(user), proof),
+            (Verdict::Correct, proof) => Decision::Granted(user, proof),
             (Verdict::Wrong, _) => Decision::Denied(Reason::WrongPassword),
             (Verdict::Refused(refusal), _) => Decision::Denied(Reason::Refused(refusal)),
         },
@@ -171,16 +171,16 @@ pub fn realm_hash(
     Ok(match value {
         None => RealmHash::UserNotFound(Reason::NoRealmHash),
         Some(hash) if hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            RealmHash::Found(Arc::new(user), Zeroizing::new(hash.to_ascii_lowercase()))
+            RealmHash::Found(user, Zeroizing::new(hash.to_ascii_lowercase()))
         }
         Some(_) => RealmHash::UserNotFound(Reason::MalformedRealmHash),
     })
 }
 
 /// The user who may log in, or why nobody may.
-fn active(found: Found) -> Result<User, Reason> {
+fn active(found: Found) -> Result<Arc<User>, Reason> {
     match found {
-        Found::One(user) if user.is_active => Ok(*user),
+        Found::One(user) if user.is_active => Ok(user),
         Found::One(_) => Err(Reason::Inactive),
         Found::Nobody => Err(Reason::NoSuchUser),
         Found::Several => Err(Reason::Ambiguous),

@@ -130,7 +130,7 @@ pub fn groups_for_user(
     let found = patience
         .ask(store, |deadline| store.get_by_natural_key(model, wants, username, deadline))?;
     Ok(match found {
-        Found::One(user) if user.is_active => Some(Arc::new(*user)),
+        Found::One(user) if user.is_active => Some(user),
         _ => None,
     })
 }

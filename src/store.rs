@@ -10,6 +10,7 @@ mod pool;
 mod postgres;
 mod question;
 mod row;
+mod rows;
 mod servers;
 mod sql;
 mod sqlite;
@@ -24,6 +25,7 @@ use failure::Failure;
 use gate::Share;
 use pool::{Connector, Limits, Pool};
 use question::{Question, Row};
+use rows::{Lookup, Rows, Trust, Voucher};
 use sql::Dialect;
 use std::cell::Cell;
 use std::fmt;
@@ -86,7 +88,7 @@ pub trait Store: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// This user alone.
-    One(Box<User>),
+    One(Arc<User>),
     /// Nobody.
     Nobody,
     /// More than one, where the lookup ignores case.
@@ -95,9 +97,9 @@ pub enum Found {
 
 impl Found {
     /// The user, if it is one alone.
-    pub fn one(self) -> Option<User> {
+    pub fn one(self) -> Option<Arc<User>> {
         match self {
-            Self::One(user) => Some(*user),
+            Self::One(user) => Some(user),
             Self::Nobody | Self::Several => None,
         }
     }
@@ -334,19 +336,27 @@ struct Pooled<C: Connector> {
     timeout: Duration,
     pool: Pool<C>,
     share: Share,
+    rows: Option<Rows>,
 }
 
 impl<C: Fetch> Pooled<C> {
+    /// `voucher` says how long rows are kept; without one `rows=` does.
     fn open(
         label: &str,
         connector: C,
         limits: &Limits,
         host: Arc<dyn Host>,
         gate: Arc<Gate>,
+        voucher: Option<Box<dyn Voucher>>,
     ) -> Arc<dyn Store> {
         let pool = Pool::new(connector, limits.clone(), host);
-        let share = gate.share();
-        Arc::new(Self { label: label.to_owned(), timeout: limits.timeout, pool, share })
+        let (label, timeout, share) = (label.to_owned(), limits.timeout, gate.share());
+        let rows = match voucher {
+            Some(voucher) => Some(Rows::new(voucher, rows::OLDEST)),
+            None if limits.rows.is_zero() => None,
+            None => Some(Rows::new(Box::new(Trust), limits.rows)),
+        };
+        Arc::new(Self { label, timeout, pool, share, rows })
     }
 }
 
@@ -398,9 +408,17 @@ impl<C: Fetch> Store for Pooled<C> {
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {
+        let lookup = self.rows.as_ref().and_then(|rows| rows.lookup(model, wants, username));
+        if let Some(found) = lookup.as_ref().and_then(Lookup::found) {
+            return Ok(found);
+        }
+        let started = Instant::now();
         let found = self
             .ask(&C::DIALECT.user(model, wants, username), deadline)
             .and_then(|rows| row::user(rows, model, wants).map_err(|reason| self.wrong(reason)));
+        if let (Ok(found), Some(lookup)) = (&found, lookup) {
+            lookup.keep(started, found, None);
+        }
         found.map_err(|error| match &model.query_name {
             Some(name) => error.of_query(name),
             None => error,

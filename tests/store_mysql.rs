@@ -61,7 +61,7 @@ fn users_and_their_groups() {
     let store = open(&[&url(&server, "")]);
     let alice = ask(&store, "alice").unwrap().unwrap();
     assert_eq!((alice.id.as_str(), alice.password.as_str(), alice.is_active), ("1", "pw$1", true));
-    let mut groups = alice.groups;
+    let mut groups = alice.groups.clone();
     groups.sort();
     assert_eq!(groups, ["secret agents", "Ärzte \"A\", \\{B} 😀"]);
     let bob = ask(&store, "bob").unwrap().unwrap();
@@ -136,7 +136,7 @@ fn permissions_and_queries() {
     let permissions = |name: &str| {
         let model = UserModel::parse(&["auth.User"]).unwrap();
         let found = store.get_by_natural_key(&model, &wants, name, deadline()).unwrap();
-        let mut permissions = found.one().unwrap().permissions;
+        let mut permissions = found.one().unwrap().permissions.clone();
         permissions.sort();
         permissions
     };

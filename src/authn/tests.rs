@@ -14,7 +14,7 @@ impl Store for Users {
         _: Instant,
     ) -> Result<Found, Error> {
         let found = self.0.iter().find(|user| user.username == username).cloned();
-        Ok(found.map_or(Found::Nobody, |user| Found::One(Box::new(user))))
+        Ok(found.map_or(Found::Nobody, |user| Found::One(Arc::new(user))))
     }
 
     fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {

@@ -85,7 +85,7 @@ impl Backend for Mysql {
             without_settings: AtomicBool::new(false),
             url,
         };
-        Pooled::open(label, connections, &self.limits, host, gate)
+        Pooled::open(label, connections, &self.limits, host, gate, None)
     }
 }
 

@@ -35,11 +35,19 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
     /// `timeout=`: what one request may wait in all.
     pub(crate) timeout: Duration,
+    /// `rows=`: how old a row may be that nobody vouches for; zero: every request reads it.
+    pub(crate) rows: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max: 4, min: 0, idle: Duration::from_secs(300), timeout: Duration::from_secs(5) }
+        Self {
+            max: 4,
+            min: 0,
+            idle: Duration::from_secs(300),
+            timeout: Duration::from_secs(5),
+            rows: Duration::ZERO,
+        }
     }
 }
 

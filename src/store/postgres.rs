@@ -108,7 +108,7 @@ impl Backend for Postgres {
             host: host.clone(),
             settings,
         };
-        Pooled::open(label, connections, &limits, host, gate)
+        Pooled::open(label, connections, &limits, host, gate, None)
     }
 }
 

@@ -5,6 +5,7 @@
 use super::Found;
 use super::question::{OTHER_ANSWER, Row};
 use crate::user::{User, UserModel, Wants};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Reads the columns that `Dialect::user` asks for.
@@ -24,7 +25,7 @@ pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: &Wants) -> Result<F
         return Err(OTHER_ANSWER.into());
     };
     let Some(id) = id else { return Ok(Found::Nobody) };
-    Ok(Found::One(Box::new(User {
+    Ok(Found::One(Arc::new(User {
         id,
         username: username.unwrap_or_default(),
         password: Zeroizing::new(password.unwrap_or_default()),
@@ -83,8 +84,8 @@ mod tests {
         assert_eq!((user.id.as_str(), user.username.as_str()), ("7", "alice"));
         assert!(user.password.is_empty() && user.is_active && !user.is_staff && user.is_superuser);
         assert_eq!(
-            (user.groups, user.permissions),
-            (vec!["a b".into()], vec!["docs.view_page".into()])
+            (&user.groups[..], &user.permissions[..]),
+            (&["a b".to_owned()][..], &["docs.view_page".to_owned()][..])
         );
     }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod data_version;
 mod file;
 mod watch;
 
@@ -11,6 +12,7 @@ use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
 use crate::user::UserModel;
+use data_version::DataVersion;
 use file::{DatabaseFile, Kept, REPLACED, Seen};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -83,10 +85,12 @@ impl Backend for Sqlite {
         let (file, watch) = (self.file.clone(), Watch::new(host.clone()));
         let timeout = self.limits.timeout;
         let connections = Connections { file, watch, host: host.clone(), timeout };
-        Pooled::open(label, connections, &self.limits, host, gate)
+        let voucher = Box::new(DataVersion::new(connections.clone()));
+        Pooled::open(label, connections, &self.limits, host, gate, Some(voucher))
     }
 }
 
+#[derive(Clone)]
 struct Connections {
     file: Arc<DatabaseFile>,
     watch: Arc<Watch>,

@@ -151,10 +151,10 @@ impl Fetch for Slow {
 
 fn pooled(database: Slow, gate: &Arc<Gate>) -> Arc<dyn Store> {
     let limits = Limits { timeout: Duration::from_secs(3), ..Limits::default() };
-    Pooled::open("slow", database, &limits, Arc::new(FakeHost::default()), Arc::clone(gate))
+    Pooled::open("slow", database, &limits, Arc::new(FakeHost::default()), Arc::clone(gate), None)
 }
 
-fn ask(store: &dyn Store) -> Result<Option<User>, String> {
+fn ask(store: &dyn Store) -> Result<Option<Arc<User>>, String> {
     let deadline = Instant::now() + store.timeout();
     let answer =
         store.get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline);

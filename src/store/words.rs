@@ -29,6 +29,7 @@ pub(super) fn limits(
         match key {
             "max" => limits.max = whole(1..=1000)?,
             "min" => limits.min = whole(0..=1000)?,
+            "rows" => limits.rows = Duration::from_secs(whole(0..=60)? as u64),
             "idle" => limits.idle = Duration::from_secs(whole(1..=86_400)? as u64),
             "timeout" => {
                 let seconds = value.parse().ok().filter(|time| (0.1..=60.0).contains(time));
@@ -39,7 +40,7 @@ pub(super) fn limits(
             _ if own(key, value)? => {}
             _ => {
                 return Err(format!(
-                    "unknown key {}=: after the URL there may be max=, min=, idle=, timeout={own_keys}",
+                    "unknown key {}=: after the URL there may be max=, min=, idle=, timeout=, rows={own_keys}",
                     name(key)
                 ));
             }

@@ -38,7 +38,7 @@ pub fn ask_model(
     store: &Arc<dyn Store>,
     model: &[&str],
     name: &str,
-) -> Result<Option<User>, Error> {
+) -> Result<Option<Arc<User>>, Error> {
     let model = UserModel::parse(model).unwrap();
     let deadline = Instant::now() + store.timeout();
     let answer = store.get_by_natural_key(&model, &Wants::NOTHING, name, deadline).map(Found::one);
@@ -50,7 +50,7 @@ pub fn ask_model(
 }
 
 /// Asks for a user; whatever is answered tells no password.
-pub fn ask(store: &Arc<dyn Store>, name: &str) -> Result<Option<User>, Error> {
+pub fn ask(store: &Arc<dyn Store>, name: &str) -> Result<Option<Arc<User>>, Error> {
     ask_model(store, &["auth.User"], name)
 }
 

@@ -72,6 +72,11 @@ impl DatabaseFile {
         self.see().map(|(seen, _)| seen)
     }
 
+    /// Whether the file of this name is still the one that was `seen`. Opens nothing.
+    pub(super) fn is_same(&self, seen: &Seen) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == seen.identity)
+    }
+
     fn see(&self) -> Result<(Seen, Arc<Kept>), String> {
         let found = std::fs::metadata(&self.path).map_err(|error| reason(&error))?;
         if !found.is_file() {

@@ -58,13 +58,13 @@ impl Drop for Folder {
     }
 }
 
-fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<User>, Error> {
+fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<Arc<User>>, Error> {
     let deadline = Instant::now() + store.timeout();
     let model = UserModel::default();
     store.get_by_natural_key(&model, &Wants::NOTHING, username, deadline).map(Found::one)
 }
 
-fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<User>, Error> {
+fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<Arc<User>>, Error> {
     let model = UserModel::parse(words).unwrap();
     let deadline = Instant::now() + store.timeout();
     store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline).map(Found::one)
@@ -127,6 +127,75 @@ fn wal_with_a_writer_beside() {
     assert!(ask(&store, "alice").unwrap().is_some());
     writer.execute("UPDATE auth_user SET is_active = 0 WHERE id = 1", []).unwrap();
     assert!(!ask(&store, "alice").unwrap().unwrap().is_active, "the next request sees it");
+}
+
+/// The same value, not an equal one, is a row that was not read again.
+#[test]
+fn a_row_is_kept_until_the_file_changes_and_no_longer() {
+    for mode in ["delete", "wal"] {
+        let folder = Folder::new();
+        let writer = folder.database("db", mode);
+        let store = open(&[&folder.url("db")]);
+        let alice = || ask(&store, "alice").unwrap().unwrap();
+        let first = alice();
+        assert!(Arc::ptr_eq(&first, &alice()) && Arc::ptr_eq(&first, &alice()), "{mode}");
+        let nobody = ask(&store, "zoe").unwrap();
+        assert!(nobody.is_none());
+        for n in 0..20 {
+            writer.execute("UPDATE auth_user SET password = ?1 WHERE id = 1", [n]).unwrap();
+            assert_eq!(alice().password.as_str(), n.to_string(), "{mode}");
+            assert!(Arc::ptr_eq(&alice(), &alice()), "{mode}");
+        }
+        writer.execute("INSERT INTO auth_user VALUES (9, 'zoe', '', 1)", []).unwrap();
+        assert!(ask(&store, "zoe").unwrap().is_some(), "{mode}");
+        // A change that is not committed is none.
+        let before = alice();
+        writer.execute_batch("BEGIN IMMEDIATE; UPDATE auth_user SET is_active = 0").unwrap();
+        assert!(alice().is_active, "{mode}");
+        writer.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(*alice(), *before, "{mode}");
+        writer.execute_batch("BEGIN; UPDATE auth_user SET is_active = 0; COMMIT").unwrap();
+        assert!(!alice().is_active, "{mode}");
+        // Another file of the same name, and with the same numbers.
+        folder.database("new", mode);
+        drop(writer);
+        for suffix in ["", "-wal", "-shm"] {
+            let (new, old) = (format!("new{suffix}"), format!("db{suffix}"));
+            let _ = std::fs::remove_file(folder.0.join(&old));
+            let _ = std::fs::rename(folder.0.join(new), folder.0.join(old));
+        }
+        assert!(alice().is_active && ask(&store, "zoe").unwrap().is_none(), "{mode}");
+    }
+}
+
+/// The row is asked for while somebody writes: whatever comes of it is never older than what was
+/// committed before the question.
+#[test]
+fn a_kept_row_is_never_older_than_the_last_commit() {
+    for mode in ["delete", "wal"] {
+        let folder = Folder::new();
+        let writer = folder.database("db", mode);
+        writer.execute_batch("PRAGMA busy_timeout = 5000").unwrap();
+        let store = open(&[&folder.url("db")]);
+        let committed = AtomicU32::new(0);
+        writer.execute("UPDATE auth_user SET password = 0", []).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while committed.load(Ordering::SeqCst) < 200 {
+                        let least = committed.load(Ordering::SeqCst);
+                        let user = ask(&store, "alice").unwrap().unwrap();
+                        let seen: u32 = user.password.parse().unwrap();
+                        assert!(seen >= least, "{mode}: {seen} after {least}");
+                    }
+                });
+            }
+            for n in 1..=200 {
+                writer.execute("UPDATE auth_user SET password = ?1 WHERE id = 1", [n]).unwrap();
+                committed.store(n, Ordering::SeqCst);
+            }
+        });
+    }
 }
 
 #[test]
