@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod stale;
 mod verifier;
 
+pub use stale::Stale;
 pub use verifier::Verifier;
 
 use crate::error::Error;
@@ -26,6 +28,8 @@ pub struct Site {
     pub floor: Floor,
     /// What tells this site's users from those of any other, on every machine.
     pub identity: String,
+    /// What to go by while its database is away.
+    pub stale: Stale,
 }
 
 /// The answer to a name and a password.
@@ -46,6 +50,8 @@ pub enum Proof {
     Hashed,
     /// It was hashed lately, and nothing in the user's row has changed.
     Remembered,
+    /// It was hashed lately, and the database is away.
+    Stale,
 }
 
 impl fmt::Display for Proof {
@@ -53,6 +59,7 @@ impl fmt::Display for Proof {
         f.write_str(match self {
             Self::Hashed => "password verified",
             Self::Remembered => "password verified before",
+            Self::Stale => "password verified before the database went away",
         })
     }
 }
@@ -124,15 +131,34 @@ pub fn check_password(
 ) -> Result<Decision, Error> {
     let store = &*site.store;
     let found = patience
-        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
+        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline));
     let password = password.as_bytes();
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            // An error of SQL is an answer: the database is not away.
+            let away = matches!(error, Error::Unavailable { .. });
+            let bridge = || verifier.bridge(site, wants, username, password);
+            let (user, proof) = away.then(bridge).flatten().ok_or(error)?;
+            return Ok(Decision::Granted(user, proof));
+        }
+    };
     Ok(match active(found) {
         Ok(user) => match verifier.verdict(site, &user, password) {
-            (Verdict::Correct, proof) => Decision::Granted(user, proof),
-            (Verdict::Wrong, _) => Decision::Denied(Reason::WrongPassword),
-            (Verdict::Refused(refusal), _) => Decision::Denied(Reason::Refused(refusal)),
+            (Verdict::Correct, proof) => {
+                verifier.note(site, username, password, &user);
+                Decision::Granted(user, proof)
+            }
+            (refused, _) => {
+                verifier.forget(site, username, Some(&user));
+                Decision::Denied(match refused {
+                    Verdict::Refused(refusal) => Reason::Refused(refusal),
+                    _ => Reason::WrongPassword,
+                })
+            }
         },
         Err(reason) => {
+            verifier.forget(site, username, None);
             verifier.spend(site, username, password);
             match reason {
                 Reason::Ambiguous => Decision::Denied(reason),

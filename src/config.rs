@@ -15,6 +15,7 @@ use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What a row of the table keeps of its directive in each section.
@@ -259,7 +260,7 @@ directives! {
     c"AuthDjangoRealmHash" "NAME" = "none",
         c"The AuthDjangoQuery that gives the MD5 of user:realm:password, for Digest" =>
         realm_hash: Setting<QueryName>;
-    c"AuthDjangoUnavailable" "error|not-found" = "error",
+    c"AuthDjangoUnavailable" "error|not-found|stale=SECONDS" = "error",
         c"What it means to a login that the database is not available" =>
         unavailable: Setting<Unavailable>;
     c"AuthDjangoExport" "NAME …" = "none",
@@ -332,14 +333,25 @@ pub enum Unavailable {
     Error,
     /// Nobody is known here, so that the next provider is asked.
     NotFound,
+    /// Who was verified within this time is let in; for everybody else the request fails.
+    Stale(Duration),
 }
+
+/// How long a user may be served from what was last read: a day (seconds).
+const STALE: std::ops::RangeInclusive<u64> = 1..=86_400;
 
 impl FromWords for Unavailable {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         match words {
             ["error"] => Ok(Self::Error),
             ["not-found"] => Ok(Self::NotFound),
-            _ => Err(format!("\"{}\" is neither error nor not-found", words.join(" "))),
+            [word] if word.starts_with("stale=") => word
+                .strip_prefix("stale=")
+                .and_then(|seconds| seconds.parse().ok())
+                .filter(|seconds| STALE.contains(seconds))
+                .map(|seconds| Self::Stale(Duration::from_secs(seconds)))
+                .ok_or_else(|| format!("\"{word}\": the seconds are 1 to {}", STALE.end())),
+            _ => Err(format!("\"{}\" is none of error, not-found, stale=SECONDS", words.join(" "))),
         }
     }
 }

@@ -105,3 +105,57 @@ fn unavailable_is_never_an_error_of_sql() {
     }
     httpd.finish();
 }
+
+#[test]
+fn an_outage_is_bridged_for_those_who_were_verified_lately() {
+    let (cluster, _) = Cluster::start("auth.User");
+    for mpm in MPMS {
+        let config = format!(
+            "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+             AuthDjangoQuery any \"SELECT 1\"\nAuthDjangoUnavailable stale=600\n\
+             <Location />\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n</Location>\n\
+             <Location /members>\nRequire valid-user\n</Location>\n\
+             <Location /secret>\nRequire group secret-agents\n</Location>\n\
+             <Location /query>\nRequire django-query any\n</Location>\n\
+             <Location /short>\nAuthDjangoUnavailable stale=1\nRequire valid-user\n</Location>\n\
+             <Location /error>\nAuthDjangoUnavailable error\nRequire valid-user\n</Location>\n",
+            cluster.url()
+        );
+        let mut setup = Setup::new("stale", config).mpm(mpm);
+        if mpm == "prefork" {
+            // One child, so that who was verified was verified by it.
+            setup.mpm_lines = "StartServers 1\nServerLimit 1\nMaxRequestWorkers 1\n".into();
+        }
+        let mut httpd = setup.start();
+        httpd.expect_in_log("users who were verified lately are let in");
+        httpd.expect_in_log("is not available");
+        let ask = |path: &str, user: &str, password: &str| httpd.status(path, user, password);
+        assert_eq!(ask("/members/", "alice", "alice secret"), 200, "{mpm}");
+        assert_eq!(ask("/members/", "bob", "bob secret"), 200, "{mpm}");
+        assert_eq!(ask("/members/", "carol", "carol secret"), 401, "{mpm}");
+        cluster.stop();
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        for _ in 0..3 {
+            for (path, user, password, status) in [
+                ("/members/", "alice", "alice secret", 200),
+                ("/secret/", "alice", "alice secret", 200),
+                ("/secret/", "bob", "bob secret", 401),
+                ("/members/", "alice", "wrong", 500),
+                ("/members/", "carol", "carol secret", 500),
+                ("/members/", "zoe", "alice secret", 500),
+                // The database has to be asked, is to be known fresher, or is to be there.
+                ("/query", "alice", "alice secret", 500),
+                ("/short", "alice", "alice secret", 500),
+                ("/error", "alice", "alice secret", 500),
+            ] {
+                assert_eq!(ask(path, user, password), status, "{mpm} {path} {user} {password}");
+            }
+        }
+        assert_eq!(httpd.count_in_log("verified lately are let in"), 1, "{mpm}: said once");
+        cluster.begin();
+        wait_until("the database's return", 15, || {
+            httpd.status("/query", "alice", "alice secret") == 404
+        });
+        httpd.finish();
+    }
+}

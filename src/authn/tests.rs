@@ -64,12 +64,13 @@ fn site() -> Site {
         model: Arc::default(),
         floor: Floor::default(),
         identity: String::new(),
+        stale: Stale::default(),
     }
 }
 
 fn ask(username: &str, password: &str) -> Decision {
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let verifier = Verifier { hashers: &hashers, cache: None };
+    let verifier = Verifier { hashers: &hashers, cache: None, lifetime: None, stale: None };
     asked(verifier, username, password)
 }
 
@@ -132,9 +133,9 @@ fn credentials_are_utf8_or_else_latin1() {
 #[test]
 fn the_cache_spares_a_hash_and_nothing_else() {
     let cache = Verified::new(&Key::new([1; 32]), None);
-    let lifetime = Duration::from_secs(300);
+    let lifetime = Some(Duration::from_secs(300));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let verifier = Verifier { hashers: &hashers, cache: Some((&cache, lifetime)) };
+    let verifier = Verifier { hashers: &hashers, cache: Some(&cache), lifetime, stale: None };
     let mut site = site();
     let ask = |site: &Site, verifier, username: &str, password: &str| {
         let patience = Patience::default();
@@ -158,7 +159,7 @@ fn the_cache_spares_a_hash_and_nothing_else() {
         assert!(!matches!(again, Decision::Granted(..)));
     }
     // Without the cache in this place, every password is hashed.
-    let (_, cost) = work(ask(&site, Verifier { cache: None, ..verifier }, "alice", "secret"));
+    let (_, cost) = work(ask(&site, Verifier { lifetime: None, ..verifier }, "alice", "secret"));
     assert_eq!(cost, Some(1000));
     // The hasher is no longer accepted.
     let other = Hashers::parse(&["md5"]).unwrap();
@@ -190,4 +191,103 @@ fn the_cache_spares_a_hash_and_nothing_else() {
     site.identity = "another".into();
     let (_, cost) = work(ask(&site, verifier, "alice", "secret"));
     assert_eq!(cost, Some(1000));
+}
+
+/// A database that is away.
+struct Away(Error);
+
+impl Store for Away {
+    fn get_by_natural_key(
+        &self,
+        _: &UserModel,
+        _: &Wants,
+        _: &str,
+        _: Instant,
+    ) -> Result<Found, Error> {
+        Err(self.0.clone())
+    }
+
+    fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
+        Err(self.0.clone())
+    }
+
+    fn value(
+        &self,
+        _: &Query,
+        _: &Values<'_>,
+        _: Instant,
+    ) -> Result<Option<Zeroizing<String>>, Error> {
+        Err(self.0.clone())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+#[test]
+fn an_outage_is_bridged_for_those_who_were_just_verified() {
+    let cache = Verified::new(&Key::new([1; 32]), None);
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let (lifetime, stale) = (Some(Duration::from_secs(300)), Some(Duration::from_secs(60)));
+    let verifier = Verifier { hashers: &hashers, cache: Some(&cache), lifetime, stale };
+    let mut site = site();
+    let ask = |site: &Site, verifier, wants, username: &str, password: &str| {
+        check_password(site, verifier, wants, username, password, &Patience::default())
+    };
+    let well = Arc::clone(&site.store);
+    let (database, reason) = (String::new(), String::new());
+    let away = Error::Unavailable { database: database.clone(), reason: reason.clone() };
+    let (nothing, flags) = (&Wants::NOTHING, &Wants::FLAGS);
+    let md5 = Hashers::parse(&["md5"]).unwrap();
+    assert!(matches!(ask(&site, verifier, nothing, "alice", "secret"), Ok(Decision::Granted(..))));
+    assert!(matches!(
+        ask(&site, verifier, nothing, "carol", "secret"),
+        Ok(Decision::UserNotFound(_))
+    ));
+    site.store = Arc::new(Away(away.clone()));
+    let bridged = ask(&site, verifier, nothing, "alice", "secret");
+    assert!(
+        matches!(bridged, Ok(Decision::Granted(user, Proof::Stale)) if user.username == "alice")
+    );
+    assert!(site.stale.is_news() && !site.stale.is_news());
+    // Nobody else, by no other password, for no more than was read, not elsewhere, not for ever.
+    for (verifier, wants, username, password) in [
+        (verifier, nothing, "alice", "Secret"),
+        (verifier, nothing, "carol", "secret"),
+        (verifier, nothing, "zoe", "secret"),
+        (verifier, flags, "alice", "secret"),
+        (Verifier { stale: None, ..verifier }, nothing, "alice", "secret"),
+        (Verifier { stale: Some(Duration::ZERO), ..verifier }, nothing, "alice", "secret"),
+        (Verifier { hashers: &md5, ..verifier }, nothing, "alice", "secret"),
+    ] {
+        let answer = ask(&site, verifier, wants, username, password);
+        assert_eq!(answer.err(), Some(away.clone()), "{username} {password}");
+    }
+    // An error of SQL is no outage.
+    let broken = Error::Query { database, reason };
+    site.store = Arc::new(Away(broken.clone()));
+    assert_eq!(ask(&site, verifier, nothing, "alice", "secret").err(), Some(broken));
+    // Who was read to be inactive, or to have another password, is not served from before.
+    for change in [
+        (|alice: &mut User| alice.is_active = false) as fn(&mut User),
+        |alice| *alice.password = "pbkdf2_sha256$1$salt$x".into(),
+        |alice| alice.username = "alicia".into(),
+    ] {
+        site.store = Arc::clone(&well);
+        assert!(matches!(
+            ask(&site, verifier, nothing, "alice", "secret"),
+            Ok(Decision::Granted(..))
+        ));
+        assert!(site.stale.is_news());
+        let mut users = users();
+        users.iter_mut().filter(|user| user.username == "alice").for_each(change);
+        site.store = Arc::new(Users(users));
+        assert!(!matches!(
+            ask(&site, verifier, nothing, "alice", "secret"),
+            Ok(Decision::Granted(..))
+        ));
+        site.store = Arc::new(Away(away.clone()));
+        assert_eq!(ask(&site, verifier, nothing, "alice", "secret").err(), Some(away.clone()));
+    }
 }

@@ -13,9 +13,12 @@ use std::time::Duration;
 pub struct Verifier<'a> {
     /// The accepted algorithms.
     pub hashers: &'a Hashers,
-    /// The credentials that were verified lately, and how long that counts here; without it every
-    /// password is hashed.
-    pub cache: Option<(&'a Verified, Duration)>,
+    /// The credentials that were verified lately; without them every password is hashed.
+    pub cache: Option<&'a Verified>,
+    /// How long that counts here; `None`: not at all.
+    pub lifetime: Option<Duration>,
+    /// While the database is away, how long ago a user may have been verified who is let in.
+    pub stale: Option<Duration>,
 }
 
 impl Verifier<'_> {
@@ -58,7 +61,7 @@ impl Verifier<'_> {
         claim: Claim<'_>,
         password: &[u8],
     ) -> Option<Credentials<'_>> {
-        let (cache, lifetime) = self.cache?;
+        let (cache, lifetime) = self.cache.zip(self.lifetime)?;
         Some(cache.credentials(&site.identity, claim, password, lifetime))
     }
 }

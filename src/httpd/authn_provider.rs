@@ -6,7 +6,7 @@ use super::memo::Memo;
 use super::pool::Pool;
 use super::request::Request;
 use super::{authz_provider, bytes, child, ffi, guard, log};
-use crate::authn::{self, Decision, RealmHash, Reason};
+use crate::authn::{self, Decision, Proof, RealmHash, Reason};
 use crate::config::Unavailable;
 use crate::error::Error;
 use crate::user::User;
@@ -208,6 +208,11 @@ fn decide(
         let (site, wants) = (&site.site, &config.asks());
         authn::check_password(site, verifier, wants, &username, &text, &memo.patience)
     })?;
+    if matches!(decision, Decision::Granted(_, Proof::Stale)) && site.site.stale.is_news() {
+        let text = "the database is away: users who were verified lately are let in as they were \
+                    last read (AuthDjangoUnavailable stale=)";
+        log::request(request, log::Level::Warning, text);
+    }
     if let Decision::Granted(_, proof) = &decision
         && log::wants(request, log::Level::Debug)
     {

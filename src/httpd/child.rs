@@ -4,9 +4,9 @@
 use super::log::Server;
 use super::pool::Pool;
 use super::{ffi, log, registry, socache};
-use crate::authn::{Site, Verifier};
+use crate::authn::{Site, Stale, Verifier};
 use crate::cache::Verified;
-use crate::config::{CacheTimeout, Config, Secret};
+use crate::config::{CacheTimeout, Config, Secret, Unavailable};
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers};
 use crate::query::Query;
@@ -130,6 +130,7 @@ pub(super) fn site(config: Option<&Config>) -> Result<Arc<KnownSite>, Error> {
             identity: format!("{}\n{}", database.identity(), resolved.identity()),
             model: resolved,
             floor: Floor::default(),
+            stale: Stale::default(),
         },
     });
     sites.push(Arc::clone(&known));
@@ -158,8 +159,12 @@ pub(super) fn hashers(config: &Config) -> &Arc<Hashers> {
 pub(super) fn verify<T>(config: &Config, body: impl FnOnce(Verifier<'_>) -> T) -> T {
     let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone();
     let CacheTimeout(lifetime) = config.cache_timeout.get().map(|set| **set).unwrap_or_default();
-    let verified = child.as_ref().and_then(|child| child.verified.as_ref());
-    body(Verifier { hashers: hashers(config), cache: verified.zip(lifetime) })
+    let cache = child.as_ref().and_then(|child| child.verified.as_ref());
+    let stale = match config.unavailable.get().map(|set| **set) {
+        Some(Unavailable::Stale(lately)) => Some(lately),
+        _ => None,
+    };
+    body(Verifier { hashers: hashers(config), cache, lifetime, stale })
 }
 
 fn same(a: Option<&Arc<Secret>>, b: Option<&Arc<Secret>>) -> bool {
