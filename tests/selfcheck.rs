@@ -2,6 +2,7 @@
 
 use crate::common::cluster::{Cluster, PASSWORD, ids, sqlite};
 use crate::common::httpd::{PROGRAM, Setup, free_port};
+use crate::common::mariadb::Mariadb;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -176,7 +177,7 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     cluster.sql("site", "ALTER TABLE auth_group OWNER TO apache");
     check(&config).line("warn grants: too much: the role owns auth_group");
     cluster.sql("site", "ALTER ROLE apache SUPERUSER");
-    check(&config).line("warn grants: too much: the role is a superuser");
+    check(&config).line("warn grants: too much: this is a superuser");
     cluster.sql("site", "ALTER ROLE apache NOSUPERUSER CONNECTION LIMIT 3");
     check(&config).line("warn connections: 1 children × 4 = 4 of the server's 3: lower max=");
 
@@ -187,6 +188,83 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     check(&(url.replace("site\n", "site timeout=1\n") + &from(&secret) + CHEAP))
         .failed(&["connection: 127.0.0.1", "no answer within"]);
     assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
+}
+
+/// Each right to write is noticed at whatever level it was granted, and what is missing is named.
+#[test]
+fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
+    let (server, population) = Mariadb::start("auth.User");
+    server.sql("site", TIDY);
+    let users = population.users.len();
+    let config = format!("AuthDjangoDatabase {}\n{CHEAP}", server.url());
+    let report = check(&config);
+    report.good();
+    for line in [
+        ": MariaDB 10.",
+        "ok   TLS: none, and no network between",
+        "ok   session: read-only",
+        "ok   grants: no right to write",
+        "ok   connections: 1 children × 4 = 4 of the server's 50",
+        "ok   login and groups: all tables and columns can be read",
+        "ok   staff and superuser: all",
+        "ok   permissions: all",
+        &format!("ok   passwords: {users} users; of the active ones "),
+        "users with pbkdf2_sha256:1000",
+        "ok   passwords: pbkdf2_sha256:1000 is preferred, and in use",
+        "ok   login: ",
+    ] {
+        report.line(line);
+    }
+    assert!(!report.out.contains("warn"), "{}", report.out);
+    let socket = server.socket();
+    let local = format!(
+        "AuthDjangoDatabase mysql://apache:{PASSWORD}@/site?socket={}\n{CHEAP}",
+        socket.display()
+    );
+    check(&local).line("ok   TLS: none, and no network between");
+
+    for (right, on, told) in [
+        ("UPDATE (is_active)", "site.auth_user", "auth_user"),
+        ("INSERT", "site.auth_user_groups", "auth_user_groups"),
+        ("DROP", "site.auth_group", "auth_group"),
+        ("DELETE", "site.*", "every table of site"),
+        ("INSERT", "`s\\_te`.*", "nothing"),
+        ("INSERT", "`s_t%`.*", "every table of site"),
+        ("UPDATE", "*.*", "every table of the server"),
+    ] {
+        server.sql("", &format!("GRANT {right} ON {on} TO apache"));
+        let report = check(&config);
+        report.good();
+        if told == "nothing" {
+            report.line("ok   grants: no right to write");
+        } else {
+            // Whatever it is, once.
+            let line = report.line("warn ");
+            let expected = format!("warn grants: too much: {told} can be written to");
+            assert!(line.starts_with(&expected), "{right} ON {on}: {line}");
+        }
+        server.sql("", &format!("REVOKE {right} ON {on} FROM apache"));
+    }
+    server.sql("", "CREATE ROLE writer; GRANT UPDATE ON site.auth_user TO writer");
+    server.sql("", "GRANT writer TO apache; SET DEFAULT ROLE writer FOR apache");
+    check(&config).line("warn grants: too much: auth_user can be written to");
+    server.sql("", "DROP ROLE writer; GRANT ALL ON *.* TO apache");
+    check(&config).line("warn grants: too much: this is a superuser: make a user");
+    server.sql(
+        "",
+        "REVOKE ALL ON *.* FROM apache; GRANT USAGE ON *.* TO apache WITH MAX_USER_CONNECTIONS 3",
+    );
+    check(&config).line("warn connections: 1 children × 4 = 4 of the server's 3: lower max=");
+
+    server.sql("site", "REVOKE SELECT ON auth_permission FROM apache");
+    let report = check(&config);
+    report.good();
+    let line = report.line("ok   permissions: not readable, and no line asks for it");
+    assert!(line.contains("GRANT SELECT"), "{line}");
+    server.sql("site", "REVOKE SELECT ON auth_group FROM apache");
+    check(&config).failed(&["login and groups: SELECT command denied to user 'apache'", "GRANT"]);
+    check(&config.replace(PASSWORD, "hunter2"))
+        .failed(&["connection: 127.0.0.1", "AuthDjangoDatabasePassword right"]);
 }
 
 #[test]
