@@ -135,12 +135,13 @@ impl Inspection<'_> {
                 ),
                 Fact::ReadOnly(true) => self.good("session: read-only"),
                 Fact::ReadOnly(false) => self.warn(
-                    "session: not read-only: ALTER ROLE … SET default_transaction_read_only = on",
+                    "session: not read-only, although it was asked to be: in PostgreSQL, ALTER ROLE … \
+                     SET default_transaction_read_only = on",
                 ),
                 Fact::Journal(mode) => self.good(format!("journal mode: {mode}")),
                 Fact::Superuser => {
                     self.warn(
-                        "grants: too much: the role is a superuser: make one as in the README",
+                        "grants: too much: this is a superuser: make a user as in the README",
                     );
                 }
                 Fact::Owns(table) if !superuser => {
@@ -189,7 +190,8 @@ impl Inspection<'_> {
             format!("connections: {children} children × {each} = {all} of the server's {most}");
         if all > most {
             self.warn(format!(
-                "{sum}: lower max= or MaxRequestWorkers, raise max_connections, or use PgBouncer"
+                "{sum}: lower max= or MaxRequestWorkers, or raise max_connections or the limit of \
+                 this user; with PostgreSQL, PgBouncer helps too"
             ));
         } else {
             self.good(sum);

@@ -322,12 +322,10 @@ trait Fetch: Connector {
     /// `Part::Server` of `Store::inspect`, as far as this kind of database can tell.
     fn facts(
         &self,
-        _: &mut Self::Connection,
-        _: &UserModel,
-        _deadline: Instant,
-    ) -> Result<Vec<Fact>, Failure> {
-        Ok(Vec::new())
-    }
+        connection: &mut Self::Connection,
+        model: &UserModel,
+        deadline: Instant,
+    ) -> Result<Vec<Fact>, Failure>;
 }
 
 /// The store of every kind: its connections in a pool, behind the gate.

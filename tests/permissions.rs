@@ -1,7 +1,7 @@
 //! `Require django-staff`, `django-superuser` and `django-permission`, asked of Apache and of Django.
 
 use crate::common::cluster::{Cluster, Database, sqlite};
-use crate::common::django::{Oracle, Population};
+use crate::common::django::{Oracle, Population, user_model};
 use crate::common::httpd::{Httpd, Setup};
 use std::fmt::Write;
 use std::fs;
@@ -12,12 +12,11 @@ const FILE_PASSWORD: &str = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
 const SECTION: &str = "AuthType Basic\nAuthName x\nAuthBasicProvider django\n";
 
 fn base(url: &str, model: &str) -> String {
-    let mut config =
-        format!("AuthDjangoDatabase {url}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n");
-    if model != "auth.User" {
-        writeln!(config, "AuthDjangoUserModel {model} username=email is_staff=none").unwrap();
-    }
-    config + &format!("<Location />\n{SECTION}</Location>\n")
+    format!(
+        "AuthDjangoDatabase {url}\n{}AuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+         <Location />\n{SECTION}</Location>\n",
+        user_model(model)
+    )
 }
 
 /// All that there are, and some that only look like them.
@@ -90,6 +89,13 @@ fn permissions_are_djangos() {
 fn permissions_are_djangos_for_a_custom_user_model() {
     for kind in Database::KINDS {
         agrees_with_django(kind, "accounts.User");
+    }
+}
+
+#[test]
+fn permissions_are_djangos_for_a_user_model_whose_names_follow_no_rule() {
+    for kind in Database::KINDS {
+        agrees_with_django(kind, "accounts.Odd");
     }
 }
 

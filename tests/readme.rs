@@ -183,43 +183,65 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     assert!(error.contains("read-only transaction"), "{error}");
 }
 
+/// The README's SQL names the database `intranet`; here it is `site`.
+fn for_site(sql: &str, grants: usize) -> String {
+    assert_eq!(sql.matches(" ON intranet.").count(), grants, "{sql}");
+    sql.replace(" ON intranet.", " ON site.")
+}
+
 #[test]
 fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
     let blocks = blocks("mysql");
-    let [sql] = &blocks[..] else { panic!("{blocks:?}") };
+    let [sql, more] = &blocks[..] else { panic!("{blocks:?}") };
     let (server, _) = Mariadb::start("auth.User");
-    // The server's own user makes way for the README's; its database has another name.
+    // The server's own user makes way for the README's.
     server.sql("", "DROP USER apache");
-    assert_eq!(sql.matches("intranet.").count(), 3, "{sql}");
-    server.sql("", &sql.replace("intranet.", "site."));
+    server.sql("", &for_site(sql, 3));
     server.sql("", &format!("ALTER USER apache IDENTIFIED BY '{PASSWORD}'"));
+    let denied = |statements: &[&str]| {
+        for sql in statements {
+            let output = Command::new("mariadb")
+                .args(["--no-defaults", "-u", "apache", &format!("-p{PASSWORD}")])
+                .args(["-e", sql, "site"])
+                .arg(format!("--socket={}", server.socket().display()))
+                .output()
+                .unwrap();
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(error.contains("command denied to user 'apache'"), "{sql}: {error}");
+        }
+    };
+    let config = |rules: &str| {
+        format!(
+            "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+             <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+             {rules}</Location>\n",
+            server.url()
+        )
+    };
 
-    let config = format!(
-        "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
-         <Location /secret>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
-         Require group secret-agents\n</Location>\n",
-        server.url()
-    );
-    let httpd = Setup::new("mysql-user", config).start();
+    let httpd = Setup::new("mysql-user", config("Require group secret-agents\n")).start();
     assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 200);
     assert_eq!(httpd.status("/secret/", "alice", "wrong"), 401);
     assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 401);
     httpd.finish();
 
-    for sql in [
+    denied(&["SELECT codename FROM auth_permission", "SELECT is_staff FROM auth_user"]);
+    server.sql("", &for_site(more, 5));
+    let rules = "AuthDjangoExport is_staff is_superuser permissions\n\
+                 <RequireAll>\nRequire django-staff\nRequire not django-superuser\n\
+                 Require django-permission auth.view_group\n</RequireAll>\n";
+    let httpd = Setup::new("mysql-user", config(rules)).start();
+    assert_eq!(httpd.status("/secret/", "permission-26", "secret"), 200);
+    assert_eq!(httpd.status("/secret/", "permission-30", "secret"), 401);
+    httpd.finish();
+
+    denied(&[
         "SELECT email FROM auth_user",
         "SELECT * FROM auth_user",
-        "SELECT codename FROM auth_permission",
+        "SELECT name FROM auth_permission",
         "UPDATE auth_user SET is_active = true",
         "INSERT INTO auth_group (name) VALUES ('x')",
         "DELETE FROM auth_user_groups",
-    ] {
-        let output = Command::new("mariadb")
-            .args(["--no-defaults", "-u", "apache", &format!("-p{PASSWORD}"), "-e", sql, "site"])
-            .arg(format!("--socket={}", server.socket().display()))
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(error.contains("command denied to user 'apache'"), "{sql}: {error}");
-    }
+        "DELETE FROM auth_user_user_permissions",
+    ]);
 }

@@ -2,7 +2,10 @@
 
 use crate::common::cluster::{Cluster, PASSWORD, ids, sqlite};
 use crate::common::httpd::{PROGRAM, Setup, free_port};
+use crate::common::mariadb::Mariadb;
+use crate::common::{certificate, command_as};
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
@@ -45,14 +48,14 @@ impl Report {
 fn test(config: &str, words: &[&str]) -> Report {
     let setup = Setup::new("selfcheck", config);
     let (dir, _) = setup.write();
-    let output = Command::new(&*PROGRAM)
-        .arg("-t")
-        .args(words)
-        .arg("-f")
-        .arg(dir.join("httpd.conf"))
-        .output()
-        .unwrap();
+    let report =
+        report(Command::new(&*PROGRAM).arg("-t").args(words).arg("-f").arg(dir.join("httpd.conf")));
     fs::remove_dir_all(dir).unwrap();
+    report
+}
+
+fn report(command: &mut Command) -> Report {
+    let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let report = Report {
         code: output.status.code().unwrap(),
@@ -176,7 +179,7 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     cluster.sql("site", "ALTER TABLE auth_group OWNER TO apache");
     check(&config).line("warn grants: too much: the role owns auth_group");
     cluster.sql("site", "ALTER ROLE apache SUPERUSER");
-    check(&config).line("warn grants: too much: the role is a superuser");
+    check(&config).line("warn grants: too much: this is a superuser");
     cluster.sql("site", "ALTER ROLE apache NOSUPERUSER CONNECTION LIMIT 3");
     check(&config).line("warn connections: 1 children × 4 = 4 of the server's 3: lower max=");
 
@@ -187,6 +190,182 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     check(&(url.replace("site\n", "site timeout=1\n") + &from(&secret) + CHEAP))
         .failed(&["connection: 127.0.0.1", "no answer within"]);
     assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
+}
+
+/// Each right to write is noticed at whatever level it was granted, and what is missing is named.
+#[test]
+fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
+    let (server, population) = Mariadb::start("auth.User");
+    server.sql("site", TIDY);
+    let users = population.users.len();
+    let config = format!("AuthDjangoDatabase {}\n{CHEAP}", server.url());
+    let report = check(&config);
+    report.good();
+    for line in [
+        ": MariaDB 10.",
+        "ok   TLS: none, and no network between",
+        "ok   session: read-only",
+        "ok   grants: no right to write",
+        "ok   connections: 1 children × 4 = 4 of the server's 50",
+        "ok   login and groups: all tables and columns can be read",
+        "ok   staff and superuser: all",
+        "ok   permissions: all",
+        &format!("ok   passwords: {users} users; of the active ones "),
+        "users with pbkdf2_sha256:1000",
+        "ok   passwords: pbkdf2_sha256:1000 is preferred, and in use",
+        "ok   login: ",
+    ] {
+        report.line(line);
+    }
+    assert!(!report.out.contains("warn"), "{}", report.out);
+    let socket = server.socket();
+    let local = format!(
+        "AuthDjangoDatabase mysql://apache:{PASSWORD}@/site?socket={}\n{CHEAP}",
+        socket.display()
+    );
+    check(&local).line("ok   TLS: none, and no network between");
+
+    for (right, on, told) in [
+        ("UPDATE (is_active)", "site.auth_user", "auth_user"),
+        ("INSERT", "site.auth_user_groups", "auth_user_groups"),
+        ("DROP", "site.auth_group", "auth_group"),
+        ("DELETE", "site.*", "every table of site"),
+        ("INSERT", "`s\\_te`.*", "nothing"),
+        ("INSERT", "`s_t%`.*", "every table of site"),
+        ("UPDATE", "*.*", "every table of the server"),
+    ] {
+        server.sql("", &format!("GRANT {right} ON {on} TO apache"));
+        let report = check(&config);
+        report.good();
+        if told == "nothing" {
+            report.line("ok   grants: no right to write");
+        } else {
+            // Whatever it is, once.
+            let line = report.line("warn ");
+            let expected = format!("warn grants: too much: {told} can be written to");
+            assert!(line.starts_with(&expected), "{right} ON {on}: {line}");
+        }
+        server.sql("", &format!("REVOKE {right} ON {on} FROM apache"));
+    }
+    server.sql("", "CREATE ROLE writer; GRANT UPDATE ON site.auth_user TO writer");
+    server.sql("", "GRANT writer TO apache; SET DEFAULT ROLE writer FOR apache");
+    check(&config).line("warn grants: too much: auth_user can be written to");
+    server.sql("", "DROP ROLE writer; GRANT ALL ON *.* TO apache");
+    check(&config).line("warn grants: too much: this is a superuser: make a user");
+    server.sql(
+        "",
+        "REVOKE ALL ON *.* FROM apache; GRANT USAGE ON *.* TO apache WITH MAX_USER_CONNECTIONS 3",
+    );
+    check(&config).line("warn connections: 1 children × 4 = 4 of the server's 3: lower max=");
+
+    server.sql("site", "REVOKE SELECT ON auth_permission FROM apache");
+    let report = check(&config);
+    report.good();
+    let line = report.line("ok   permissions: not readable, and no line asks for it");
+    assert!(line.contains("GRANT SELECT"), "{line}");
+    server.sql("site", "REVOKE SELECT ON auth_group FROM apache");
+    check(&config).failed(&["login and groups: SELECT command denied to user 'apache'", "GRANT"]);
+    check(&config.replace(PASSWORD, "hunter2"))
+        .failed(&["connection: 127.0.0.1", "AuthDjangoDatabasePassword right"]);
+}
+
+#[test]
+fn the_line_of_tls() {
+    let files = certificate();
+    let (crt, key) = (files.join("crt"), files.join("key"));
+    // PostgreSQL reads a key that its own user alone can read, MariaDB's user here is another.
+    let own = files.join("own");
+    fs::copy(&key, &own).unwrap();
+    let (user, group) = ids("postgres");
+    chown(&own, Some(user), Some(group)).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+
+    let cluster = cluster();
+    for (name, value) in [
+        ("ssl_cert_file", crt.display().to_string()),
+        ("ssl_key_file", own.display().to_string()),
+        ("ssl", "on".to_owned()),
+    ] {
+        cluster.sql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'"));
+    }
+    cluster.sql("postgres", "SELECT pg_reload_conf()");
+    let (mut server, _) = Mariadb::start("auth.User");
+    server.sql("site", TIDY);
+    server.restart_with(&[
+        format!("--ssl-cert={}", crt.display()),
+        format!("--ssl-key={}", key.display()),
+    ]);
+    let verified = format!("?sslmode=verify-full&sslrootcert={}", crt.display());
+    for url in [cluster.url(), server.url()] {
+        let (plain, tls) = (format!("{url}?sslmode=disable"), url.clone() + &verified);
+        let tls = tls.replace("@127.0.0.1", "@localhost");
+        let config = |url: &str| format!("AuthDjangoDatabase {url}\n{CHEAP}");
+        let report = check(&config(&tls));
+        report.good();
+        let line = report.line(" TLS: ");
+        assert!(line.starts_with("ok   TLS: TLSv1.3 TLS_"), "{line}");
+        check(&config(&plain)).line("ok   TLS: none, and no network between");
+    }
+    fs::remove_dir_all(files).unwrap();
+}
+
+/// 15 s, whatever `timeout=` says; the sites behind are looked at, and nobody is left behind.
+#[test]
+fn a_site_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let config = format!(
+        "AuthDjangoDatabase postgresql://u:hunter2@127.0.0.1:{port}/x timeout=60\n{CHEAP}\
+         <Location /x>\n{}</Location>\n",
+        file(&path)
+    );
+    let start = Instant::now();
+    let report = check(&config);
+    let took = start.elapsed();
+    assert!((15..18).contains(&took.as_secs()), "{took:?}");
+    report.failed(&["not done within 15 s"]);
+    report.line("FAIL");
+    report.line("ok   login: ");
+    report.line("sites: 2, failures: 1");
+    let (mut line, _) = listener.accept().unwrap();
+    line.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let end = line.read_to_end(&mut Vec::new());
+    assert!(end.is_ok(), "who asked is still there: {end:?}");
+}
+
+#[test]
+fn who_is_not_root_asks_as_himself() {
+    let (path, _) = sqlite("auth.User");
+    alter(&path, TIDY);
+    let secret = path.with_file_name("secret");
+    fs::write(&secret, PASSWORD).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = file(&path)
+        + CHEAP
+        + &format!(
+            "<Location /x>\nAuthDjangoDatabase postgresql://u@127.0.0.1/x\n\
+             AuthDjangoDatabasePassword file:{}\n</Location>\n",
+            secret.display()
+        );
+    let mut setup = Setup::new("selfcheck", config);
+    // Where the clone lies, others may not come.
+    let module = path.with_file_name("module.so");
+    fs::copy(&setup.module, &module).unwrap();
+    setup.module = module.display().to_string();
+    let (dir, _) = setup.write();
+    let mut command = command_as("www-data", &PROGRAM);
+    command.args(["-t", "-D", "DUMP_DJANGO", "-f"]).arg(dir.join("httpd.conf")).current_dir("/");
+    let report = report(&mut command);
+    report.failed(&["AuthDjangoDatabasePassword file:"]);
+    let line = report.line("FAIL");
+    assert!(line.contains("ermission denied"), "{line}");
+    assert!(!report.out.contains("everything is asked as"), "{}", report.out);
+    report.line("ok   login: ");
+    report.line("sites: 2, failures: 1");
+    fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

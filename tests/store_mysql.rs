@@ -2,8 +2,8 @@
 
 use crate::common::httpd::free_port;
 use crate::common::mariadb::Mariadb;
-use crate::common::run;
 use crate::common::store::{ask, ask_model, error, open, recovery};
+use crate::common::{certificate, run};
 use mod_authnz_django::query::{Query, Values};
 use mod_authnz_django::store::{Database, Found};
 use mod_authnz_django::user::{UserModel, Wants};
@@ -275,12 +275,8 @@ fn certificates() {
     assert!(text.contains("the server has no TLS, which sslmode= demands"), "{text}");
     drop(plain);
 
-    let files = crate::common::directory("certificates");
+    let files = certificate();
     let file = |name: &str| files.join(name).display().to_string();
-    run(Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "2", "-subj", "/CN=db", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-keyout", &file("key"), "-out", &file("crt")]));
     // One that the server can read, and one that nobody else can.
     run(Command::new("cp").args(["-p", &file("key"), &file("own")]));
     run(Command::new("chmod").args(["644", &file("key")]));

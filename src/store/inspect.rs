@@ -87,3 +87,19 @@ fn passwords<C: Fetch>(
     });
     Ok(facts.collect())
 }
+
+/// Whoever can write to one of these can let himself in.
+pub(super) fn tables(model: &UserModel) -> Vec<&str> {
+    let mut tables = vec![
+        model.table.as_str(),
+        &model.group_permissions.table,
+        &model.permission.table,
+        &model.permission.content_types,
+    ];
+    tables.extend(model.child.as_ref().map(|(table, _)| table.as_str()));
+    tables.extend(model.permissions.as_ref().map(|through| through.table.as_str()));
+    if let Some(groups) = &model.groups {
+        tables.extend([groups.through.as_str(), &groups.table]);
+    }
+    tables
+}

@@ -5,6 +5,7 @@
 
 mod connect;
 mod error;
+mod inspect;
 mod login;
 mod packet;
 mod statement;
@@ -14,7 +15,8 @@ use super::failure::{Failure, seconds};
 use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::sql::Dialect;
-use super::{Backend, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
+use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
+use crate::user::UserModel;
 use packet::Channel;
 use statement::Statement;
 use std::collections::HashMap;
@@ -100,6 +102,8 @@ struct Connections {
 
 struct Connection {
     channel: Channel,
+    /// The server is on this machine.
+    local: bool,
     prepared: HashMap<String, Statement>,
     runtime: Option<Runtime>,
 }
@@ -125,7 +129,7 @@ impl Fetch for Connections {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
-        let Connection { channel, prepared, runtime } = connection;
+        let Connection { channel, prepared, runtime, .. } = connection;
         let Some(runtime) = runtime else { return Err(Failure::Broken("closed".into())) };
         let work = async {
             let statement = match prepared.get(&question.sql) {
@@ -145,10 +149,22 @@ impl Fetch for Connections {
             Ok(Err(error)) => return Err(error.querying(&timeout)),
             Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };
+        if question.marker.is_none() {
+            return Ok(rows);
+        }
         if rows.is_empty() {
             return Err(Failure::Query(OTHER_ANSWER.into()));
         }
         rows.into_iter().map(|row| unmarked(row, question)).collect()
+    }
+
+    fn facts(
+        &self,
+        connection: &mut Connection,
+        model: &UserModel,
+        deadline: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
+        inspect::facts(self, connection, model, deadline)
     }
 }
 

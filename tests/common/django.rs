@@ -33,6 +33,22 @@ pub struct Population {
     pub users: Vec<Person>,
 }
 
+/// The line that names the reference project's user model; none where it is Django's own.
+pub fn user_model(model: &str) -> &'static str {
+    match model {
+        "auth.User" => "",
+        "accounts.User" => "AuthDjangoUserModel accounts.User username=email is_staff=none\n",
+        "accounts.Odd" => {
+            r#"AuthDjangoUserModel accounts.Odd "table=Odd User's Täble" "id=Serial No" \
+                "username=Log In" "password=Pass\\Word" "is_active=Is Active?" is_staff=none \
+                "groups_table=Odd Members\\" "groups_user_id=Who Is It" \
+                "groups_group_id=Which Group" permissions_user_id=odd_id
+"#
+        }
+        model => panic!("the reference project has no {model}"),
+    }
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }

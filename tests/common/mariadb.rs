@@ -141,6 +141,12 @@ impl Mariadb {
         self.begin();
     }
 
+    /// Restarts the server with further options.
+    pub fn restart_with(&mut self, options: &[String]) {
+        self.options.extend_from_slice(options);
+        self.restart();
+    }
+
     /// Sends a signal to the server: STOP makes a host that does not answer.
     pub fn signal(&self, name: &str) {
         if let Some(child) = &self.child {

@@ -56,6 +56,17 @@ pub fn command_as(user: &str, program: &str) -> Command {
     command
 }
 
+/// A certificate for `localhost` and its key, as `crt` and `key` in a directory of their own.
+pub fn certificate() -> PathBuf {
+    let dir = directory("certificate");
+    let file = |name: &str| dir.join(name).display().to_string();
+    run(Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=db", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-keyout", &file("key"), "-out", &file("crt")]));
+    dir
+}
+
 /// Runs a command to its end and gives its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));

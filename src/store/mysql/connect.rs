@@ -32,8 +32,8 @@ impl Connector for Connections {
             }));
         // Where it failed, a thread may still wait for the name of the server.
         match reached {
-            Ok(channel) => {
-                Ok(Connection { channel, prepared: HashMap::new(), runtime: Some(runtime) })
+            Ok((channel, local)) => {
+                Ok(Connection { channel, local, prepared: HashMap::new(), runtime: Some(runtime) })
             }
             Err(failure) => {
                 runtime.shutdown_background();
@@ -44,10 +44,18 @@ impl Connector for Connections {
 }
 
 impl Connections {
-    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Channel, Failure> {
+    /// A line to ask by, and whether its other end is on this machine.
+    async fn reach_place(
+        &self,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<(Channel, bool), Failure> {
         let (host, port) = match place {
             Place::Unix(path) => {
-                let line = async || Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Line>);
+                let line = async || {
+                    let line: Box<dyn Line> = Box::new(UnixStream::connect(path).await?);
+                    Ok((line, true))
+                };
                 return self.attempt(line, None, &path.display().to_string(), deadline).await;
             }
             Place::Tcp { host, port, .. } => (host, *port),
@@ -63,11 +71,11 @@ impl Connections {
     /// One server, with our wishes for the session and, if it will not hear them, with fewer.
     async fn attempt(
         &self,
-        line: impl AsyncFn() -> Result<Box<dyn Line>, Trouble>,
+        line: impl AsyncFn() -> Result<(Box<dyn Line>, bool), Trouble>,
         host: Option<&str>,
         place: &str,
         deadline: Instant,
-    ) -> Result<Channel, Failure> {
+    ) -> Result<(Channel, bool), Failure> {
         let started = Instant::now();
         let url = &self.url;
         let login = Login {
@@ -79,13 +87,14 @@ impl Connections {
             host,
         };
         let work = async {
-            let (mut channel, mariadb) = login.run(line().await?).await?;
+            let (line, local) = line().await?;
+            let (mut channel, mariadb) = login.run(line).await?;
             if !self.without_settings.load(Ordering::Relaxed) {
                 match statement::run(&mut channel, &self.settings(mariadb)).await {
                     Err(Trouble::Server { .. }) => {
                         self.without_settings.store(true, Ordering::Relaxed);
                     }
-                    other => return other.map(|()| channel),
+                    other => return other.map(|()| (channel, local)),
                 }
             }
             for sql in ["SET NAMES utf8mb4", "SET SESSION TRANSACTION READ ONLY"] {
@@ -94,10 +103,10 @@ impl Connections {
                     Err(trouble) => return Err(trouble),
                 }
             }
-            Ok(channel)
+            Ok((channel, local))
         };
         match timeout_at(deadline.into(), work).await {
-            Ok(Ok(channel)) => Ok(channel),
+            Ok(Ok(reached)) => Ok(reached),
             Ok(Err(trouble)) => Err(trouble.connecting(place)),
             Err(_) => {
                 let waited = started.elapsed().as_secs_f64();
@@ -123,9 +132,10 @@ impl Connections {
     }
 }
 
-async fn tcp(address: SocketAddr) -> Result<Box<dyn Line>, Trouble> {
+async fn tcp(address: SocketAddr) -> Result<(Box<dyn Line>, bool), Trouble> {
     let line = TcpStream::connect(address).await?;
     line.set_nodelay(true)?;
     SockRef::from(&line).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-    Ok(Box::new(line))
+    let local = line.peer_addr()?.ip() == line.local_addr()?.ip();
+    Ok((Box::new(line), local))
 }

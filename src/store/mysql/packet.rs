@@ -93,6 +93,10 @@ impl Packet {
         Reader(&self.0)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The end of a list.
     pub(super) fn is_eof(&self) -> bool {
         self.0.first() == Some(&0xfe) && self.0.len() < 9

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 /// More columns than anything of ours has.
 const MOST_COLUMNS: usize = 64;
-/// Two rows answer everything; here somebody else answers.
-const MOST_ROWS: usize = 16;
+/// More bytes than any answer takes, be it `MOST_PASSWORDS` rows: here somebody else answers.
+const MOST_MEMORY: usize = 64 << 20;
 
 /// A statement that the server has prepared for this connection.
 #[derive(Debug, Clone, Copy)]
@@ -62,14 +62,15 @@ pub(super) async fn execute(
         return Err(GARBLED);
     }
     skip_definitions(channel, u64::try_from(count).unwrap_or_default()).await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut memory) = (Vec::new(), 0);
     loop {
         let packet = channel.receive().await?;
         if packet.is_eof() {
             return Ok(rows);
         }
-        if rows.len() == MOST_ROWS {
-            return Err(GARBLED);
+        memory += size_of::<Row>() + count * size_of::<Option<String>>() + packet.len();
+        if memory > MOST_MEMORY {
+            return Err(Trouble::Protocol("the answer is too long"));
         }
         rows.push(row(&packet, count).ok_or(GARBLED)?);
     }

@@ -5,7 +5,7 @@
 use super::{Connection, Connections};
 use crate::store::Fetch;
 use crate::store::failure::Failure;
-use crate::store::inspect::Fact;
+use crate::store::inspect::{Fact, tables};
 use crate::store::question::Question;
 use crate::user::UserModel;
 use std::borrow::Cow;
@@ -82,20 +82,4 @@ pub(super) fn facts(
     facts.push(if local && tls.is_none() { Fact::Local } else { Fact::Tls(tls) });
     facts.extend(most.map(Fact::MaxConnections));
     Ok(facts)
-}
-
-/// Whoever can write to one of these can let himself in.
-fn tables(model: &UserModel) -> Vec<&str> {
-    let mut tables = vec![
-        model.table.as_str(),
-        &model.group_permissions.table,
-        &model.permission.table,
-        &model.permission.content_types,
-    ];
-    tables.extend(model.child.as_ref().map(|(table, _)| table.as_str()));
-    tables.extend(model.permissions.as_ref().map(|through| through.table.as_str()));
-    if let Some(groups) = &model.groups {
-        tables.extend([groups.through.as_str(), &groups.table]);
-    }
-    tables
 }
