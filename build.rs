@@ -107,6 +107,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)",
         "NOT_IN_HTACCESS",
         "OK",
+        "OR_ALL",
         "OR_AUTHCFG",
         "RSRC_CONF",
         "ap_unixd_config",

@@ -12,6 +12,7 @@ files with mode 0600 and nowhere else. Exit status 1: something could not be exp
 directives are printed as comments, because with half of them somebody else might get in.
 """
 import argparse
+import configparser
 import contextlib
 import os
 import re
@@ -42,10 +43,15 @@ MYSQL_SSL_MODES = {
     "DISABLED": "disable", "PREFERRED": "prefer", "REQUIRED": "require",
     "VERIFY_CA": "verify-ca", "VERIFY_IDENTITY": "verify-full",
 }
+MYSQL_FILE = {
+    "user": "user", "password": "password", "host": "host", "port": "port", "socket": "unix_socket",
+    "database": "database", "ssl-mode": "ssl_mode", "ssl-ca": "ssl_ca", "ssl-cert": "ssl_cert", "ssl-key": "ssl_key",
+}
 # OPTIONS that the URL carries, or that make no difference to a login; and what to say of some others.
 CARRIED = set(LIBPQ) | set(
-    "dbname database db user password passwd host port unix_socket ssl ssl_mode application_name client_encoding "
-    "charset collation cursor_factory init_command isolation_level server_side_binding sql_mode use_unicode".split()
+    "dbname database db user password passwd host port unix_socket ssl ssl_mode ssl_ca ssl_cert ssl_key ssl_disabled "
+    "ssl_verify_cert ssl_verify_identity read_default_file read_default_group application_name client_encoding charset "
+    "collation cursor_factory init_command isolation_level server_side_binding sql_mode use_unicode".split()
 )
 LEFT_OUT = {
     "assume_role": "grant its rights to the user itself, or add options=-c%20role%3DNAME to the URL",
@@ -172,22 +178,70 @@ def postgresql_url(params, remarks):
     return url("postgresql", params.get("user"), at, params.get("dbname", params.get("database")), query)
 
 
+def mysql_file(path, group, remarks):
+    """What a read_default_file says to MySQL's client, by the names of OPTIONS."""
+    parser = configparser.RawConfigParser(
+        allow_no_value=True, strict=False, delimiters="=", comment_prefixes="#;", empty_lines_in_values=False
+    )
+    found = {}
+    with open(os.path.expanduser(path), encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    try:
+        if any(line.startswith("!") for line in lines):
+            raise ValueError
+        parser.read_string("\n".join(lines))
+        for section in ("client", group or "client"):
+            for key, value in parser.items(section) if parser.has_section(section) else ():
+                key, value = key.replace("_", "-"), re.sub(r"^(['\"])(.*)\1$", r"\2", value or "")
+                if key in MYSQL_FILE:
+                    if re.search(r"\\| #", value):
+                        raise ValueError
+                    found[MYSQL_FILE[key]] = value
+                elif key.startswith("ssl"):
+                    remarks.add(f"{key!r} in {path} is left out: write sslmode= by hand")
+    # The words of the parser would quote the file.
+    except (configparser.Error, ValueError):
+        raise Unsupported(f"{path} cannot be read here: write what it says into the settings") from None
+    return found
+
+
 def mysql_url(params, remarks):
-    name = params.get("database", params.get("db"))
-    if not name:
-        raise Unsupported("the settings do not name the database (read_default_file?): write the URL by hand")
     query, ssl = {}, params.get("ssl")
-    ssl = ssl if isinstance(ssl, dict) else {}
+    ssl = dict(ssl) if isinstance(ssl, dict) else {}
+    ssl.update((key, params[f"ssl_{key}"]) for key in ("ca", "cert", "key") if params.get(f"ssl_{key}"))
+    if ssl.get("capath"):
+        raise Unsupported("OPTIONS 'ssl': the module reads a file of authorities (ca), and no capath")
+    mode = str(params.get("ssl_mode") or "").upper()
+    if mode and mode not in MYSQL_SSL_MODES:
+        raise Unsupported(f"OPTIONS 'ssl_mode': {mode!r} is none of {', '.join(MYSQL_SSL_MODES)}")
+    # A client that is told an authority checks by it; one that is told anything wants TLS.
+    modes = [
+        ("disable", params.get("ssl_disabled")),
+        (MYSQL_SSL_MODES.get(mode), mode),
+        ("verify-full", params.get("ssl_verify_identity") or ssl.get("check_hostname")),
+        ("verify-ca", ssl.get("ca")),
+        ("require", ssl or params.get("ssl") or params.get("ssl_verify_cert")),
+    ]
+    mode = next((mode for mode, wanted in modes if wanted), None)
+    pairs = {"sslmode": mode, "sslrootcert": ssl.get("ca"), "sslcert": ssl.get("cert"), "sslkey": ssl.get("key")}
+    query.update((key, str(value)) for key, value in pairs.items() if value)
+    if mode == "verify-ca" and not ssl.get("ca") or params.get("ssl_verify_cert") and mode == "require":
+        raise Unsupported("OPTIONS: to check the server's certificate the module needs the authority's file (ssl: ca)")
+    tls_files(query)
+    at, host = "", str(params.get("host") or "")
     if params.get("unix_socket"):
         query["socket"] = params["unix_socket"]
-    mode = MYSQL_SSL_MODES.get(str(params.get("ssl_mode")).upper())
-    # A client that is told an authority checks by it; one that is told anything wants TLS.
-    mode = mode or ("verify-ca" if ssl.get("ca") else "require" if params.get("ssl") else None)
-    pairs = {"sslmode": mode, "sslrootcert": ssl.get("ca"), "sslcert": ssl.get("cert"), "sslkey": ssl.get("key")}
-    query.update((key, value) for key, value in pairs.items() if value)
-    tls_files(query)
-    at = place(params["host"], params.get("port")) if params.get("host") and "socket" not in query else ""
-    return url("mysql", params.get("user"), at, name, query)
+    # MySQL's client takes localhost for its unix socket.
+    elif host not in ("", "localhost"):
+        at = place(host, params.get("port"))
+    name = params.get("database", params.get("db"))
+    for key, value in {"NAME": name, "USER": params.get("user")}.items():
+        if not value:
+            raise Unsupported(f"the settings name no {key}, which the URL must have")
+    if not params.get("password", params.get("passwd")):
+        remarks.add("the settings hold no password of the database: if that is authentication by unix socket, the user "
+                    "must have the name of httpd's user, see README.md")
+    return url("mysql", params["user"], at, name, query)
 
 
 URLS = {"sqlite": sqlite_url, "postgresql": postgresql_url, "mysql": mysql_url}
@@ -199,6 +253,9 @@ def database(connection, remarks):
         raise Unsupported(f"the module reads {', '.join(URLS)}, and this database is {connection.vendor}")
     # As the backend itself makes them of NAME, HOST, OPTIONS …
     params = dict(connection.get_connection_params())
+    if connection.vendor == "mysql" and params.get("read_default_file"):
+        file = mysql_file(params["read_default_file"], params.get("read_default_group"), remarks)
+        params = {**file, **{key: value for key, value in params.items() if value not in (None, "")}}
     if connection.vendor != "sqlite":
         for key in connection.settings_dict.get("OPTIONS") or {}:
             if key not in CARRIED:
@@ -212,71 +269,156 @@ def fields(model):
     return {field.name: field for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
 
 
-def column(model, name):
-    """The column of a field, which must lie in the model's own table."""
+def chain(model):
+    """The model and those parents whose primary key is its own, by value (multi-table inheritance)."""
+    yield model
+    link = model._meta.pk.remote_field
+    if getattr(link, "parent_link", False):
+        yield from chain(link.model._meta.concrete_model)
+
+
+def stored(model, name):
+    """The column of a field, and the model in whose table it is."""
     field = fields(model).get(name)
     if not getattr(field, "column", None):
         raise Unsupported(f"{model._meta.label}.{name} is not one column: needs query=")
-    if field.model._meta.concrete_model is not model:
-        raise Unsupported(
-            f"{model._meta.label}.{name} lies in {field.model._meta.db_table!r}, the table of a parent (multi-table "
-            f"inheritance), and other columns in {model._meta.db_table!r}: needs query="
-        )
-    return field.column
+    return field.column, field.model._meta.concrete_model
 
 
-def user_model(User, remarks):
+def table(model, connection):
+    """As AuthDjangoUserModel has it: without the quotes that Django lets a db_table bring along."""
+    name, quote = model._meta.db_table, connection.ops.quote_name("x")[0]
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] == quote else name
+
+
+def flag(User, name):
+    """The column of a boolean; None where the class has something else of that name, or nothing."""
+    # The field first: Django before 4.0 leaves AbstractBaseUser's True in the class beside it.
+    if name in fields(User) and not isinstance(getattr(User, name, None), property):
+        return stored(User._meta.concrete_model, name)
+    return None
+
+
+def related(model, name, other):
+    """A many-to-many relation to `other`, or to a model that extends it."""
+    field = fields(model).get(name)
+    if field is None or not field.many_to_many:
+        return None
+    ends = [field.model._meta.concrete_model, field.remote_field.model._meta.concrete_model]
+    if other not in chain(ends[1]):
+        raise Unsupported(f"{model._meta.label}.{name} leads to {ends[1]._meta.label}, where Django's permissions know "
+                          f"{other._meta.label}: write the keys of AuthDjangoUserModel by hand")
+    keys = [field.m2m_target_field_name(), field.m2m_reverse_target_field_name()]
+    if ends[0] not in chain(model) or keys != [end._meta.pk.name for end in ends]:
+        raise Unsupported(f"{model._meta.label}.{name} is not joined by the primary keys")
+    return field
+
+
+def user_model(User, connection, remarks):
     """Tables and columns, by the keys of AuthDjangoUserModel."""
+    from django.contrib.auth.models import Group, Permission
+    from django.contrib.contenttypes.models import ContentType
+
     model = User._meta.concrete_model
     if User is not model:
         remarks.add(f"{User._meta.label} is a proxy of {model._meta.label}")
-    keys = {
-        "table": model._meta.db_table,
-        "id": column(model, model._meta.pk.name),
-        "username": column(model, User.USERNAME_FIELD),
-        "password": column(model, "password"),
-    }
-    # The field first: Django before 4.0 leaves AbstractBaseUser's True in the class beside it.
-    computed = isinstance(getattr(User, "is_active", None), property)
-    if "is_active" in fields(model) and not computed:
-        keys["is_active"] = column(model, "is_active")
-        if keys["is_active"] == "none":
-            raise Unsupported("a column of the name none cannot be is_active=: needs query=")
-    elif getattr(User, "is_active", None) is True:
-        keys["is_active"] = "none"
-    else:
+    found = {"username": stored(model, User.USERNAME_FIELD), "password": stored(model, "password")}
+    found.update((name, flag(User, name)) for name in ("is_active", "is_staff", "is_superuser"))
+    if not found["is_active"] and getattr(User, "is_active", None) is not True:
         raise Unsupported(f"{User._meta.label}.is_active is computed: needs query=")
-    groups = fields(model).get("groups")
-    if groups is None or not groups.many_to_many:
-        keys["groups_table"] = "none"
-        remarks.add(f"{User._meta.label} has no groups: Require group lets nobody in")
-    else:
-        if groups.m2m_target_field_name() != model._meta.pk.name:
-            raise Unsupported("the groups are joined by another column than the primary key: needs query=")
-        group = groups.remote_field.model._meta.concrete_model
+    for name in ("is_staff", "is_superuser"):
+        if not found[name] and getattr(User, name, False) is not False:
+            remarks.add(f"{User._meta.label}.{name} is no column: for the module nobody is, unless {name}= names one")
+
+    # In one table of their own, or in that of one parent and the child's.
+    others = {place[1] for place in found.values() if place} - {model}
+    base = others.pop() if others else model
+    if others or base not in chain(model):
+        raise Unsupported(f"{model._meta.label} has its columns in more tables than a child's and its parent's: "
+                          "needs query=")
+    keys = {"table": table(base, connection), "id": base._meta.pk.column}
+    child = "" if base is model else table(model, connection)
+    if child:
+        keys["child"] = f"{child}.{model._meta.pk.column}"
+        if "." in model._meta.pk.column:
+            raise Unsupported(f"child={keys['child']!r}: a column with a dot in its name: needs query=")
+    for name, place in found.items():
+        column, of = place or ("none", base)
+        if place and column == "none" and name.startswith("is_"):
+            raise Unsupported(f"a column of the name none cannot be {name}=: needs query=")
+        keys[name] = column if of is base else f"{child}.{column}"
+
+    groups, own = related(model, "groups", Group), related(model, "user_permissions", Permission)
+    if groups:
         keys.update({
-            "groups_table": groups.remote_field.through._meta.db_table,
+            "groups_table": table(groups.remote_field.through, connection),
             "groups_user_id": groups.m2m_column_name(),
             "groups_group_id": groups.m2m_reverse_name(),
-            "group_table": group._meta.db_table,
-            "group_id": column(group, groups.m2m_reverse_target_field_name()),
-            "group_name": column(group, "name"),
+            "group_table": table(Group, connection),
+            "group_id": stored(Group, "id")[0],
+            "group_name": stored(Group, "name")[0],
         })
+    else:
+        keys["groups_table"] = "none"
+        remarks.add(f"{User._meta.label} has no groups: Require group lets nobody in")
+    keys["permissions_table"] = "none"
+    if own:
+        keys.update({
+            "permissions_table": table(own.remote_field.through, connection),
+            "permissions_user_id": own.m2m_column_name(),
+            "permissions_permission_id": own.m2m_reverse_name(),
+        })
+    if groups or own:
+        by_group = Group._meta.get_field("permissions")
+        keys.update({
+            "group_permissions_table": table(by_group.remote_field.through, connection),
+            "group_permissions_group_id": by_group.m2m_column_name(),
+            "group_permissions_permission_id": by_group.m2m_reverse_name(),
+            "permission_table": table(Permission, connection),
+            "permission_id": stored(Permission, "id")[0],
+            "permission_codename": stored(Permission, "codename")[0],
+            "permission_content_type_id": stored(Permission, "content_type")[0],
+            "content_type_table": table(ContentType, connection),
+            "content_type_id": stored(ContentType, "id")[0],
+            "content_type_app_label": stored(ContentType, "app_label")[0],
+        })
+    quote = connection.ops.quote_name("x")[0]
     for key, name in keys.items():
-        if '"' in name or "`" in name:
-            raise Unsupported(f"{key}={name!r} is a name with quotes, perhaps of a schema: needs query=")
+        # One pair is that of a schema: crm"."users
+        if quote in name.replace(f"{quote}.{quote}", "", 1):
+            raise Unsupported(f"{key}={name!r} is a name with quotes: needs query=")
     return keys
 
 
-def user_model_words(User, keys):
+def schema(keys, quote):
+    """The keys with schema=, where all tables are in the same one; else each may bring its own along."""
+    divider = f"{quote}.{quote}"
+    tables = [key for key, name in keys.items() if key == "child" or key.endswith("table") and name != "none"]
+    schemas = {keys[key].rpartition(divider)[0] for key in tables}
+    if len(schemas) > 1 or schemas == {""}:
+        return keys
+    start = schemas.pop() + divider
+    bare = {key: name[len(start):] if name.startswith(start) else name for key, name in keys.items()}
+    return {"schema": start[:-len(divider)], **bare}
+
+
+def user_model_words(User, connection, keys):
     """AuthDjangoUserModel's words: the keys that differ from what the module takes by itself."""
+    keys = schema(keys, connection.ops.quote_name("x")[0])
     meta = User._meta.concrete_model._meta
     rule = {
-        "table": f"{meta.app_label}_{meta.model_name}", "id": "id", "username": "username", "password": "password",
-        "is_active": "is_active", "groups_table": f"{keys['table']}_groups", "groups_user_id": f"{meta.model_name}_id",
+        "table": f"{meta.app_label}_{meta.model_name}", "id": "id",
+        **{name: name for name in ("username", "password", "is_active", "is_staff", "is_superuser")},
+        "groups_table": f"{keys['table']}_groups", "groups_user_id": f"{meta.model_name}_id",
         "groups_group_id": "group_id", "group_table": "auth_group", "group_id": "id", "group_name": "name",
+        "permissions_table": f"{keys['table']}_user_permissions", "permissions_user_id": f"{meta.model_name}_id",
+        "permissions_permission_id": "permission_id", "group_permissions_table": "auth_group_permissions",
+        "group_permissions_group_id": "group_id", "group_permissions_permission_id": "permission_id",
+        "permission_table": "auth_permission", "permission_id": "id", "permission_codename": "codename",
+        "permission_content_type_id": "content_type_id", "content_type_table": "django_content_type",
+        "content_type_id": "id", "content_type_app_label": "app_label",
     }
-    return [meta.label] + [f"{key}={name}" for key, name in keys.items() if name != rule[key]]
+    return [meta.label] + [f"{key}={name}" for key, name in keys.items() if name != rule.get(key)]
 
 
 def hashers(remarks):
@@ -303,14 +445,16 @@ def hashers(remarks):
 def differences(User, settings, remarks):
     """Where Django asks code of the project's, and the module only the database."""
     from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+    from django.contrib.auth.models import PermissionsMixin
 
     manager = User._default_manager
     for owner, kind, base, name in [
         (User, User, AbstractBaseUser, "check_password"),
+        (User, User, PermissionsMixin, "has_perm"),
         (manager, type(manager), BaseUserManager, "get_by_natural_key"),
         (manager, type(manager), BaseUserManager, "get_queryset"),
     ]:
-        if getattr(kind, name, None) is not getattr(base, name):
+        if getattr(kind, name, getattr(base, name)) is not getattr(base, name):
             of = User._meta.label if owner is User else f"{User._meta.label}'s manager"
             remarks.add(f"{of} has a {name}() of its own, which the module does not call: whom it keeps out may get in")
     others = [path for path in settings.AUTHENTICATION_BACKENDS if path != "django.contrib.auth.backends.ModelBackend"]
@@ -342,22 +486,45 @@ def write_secret(directory, name, secret):
     return path
 
 
-def grants(connection, keys):
-    """SQL for a role that can do no more than needed."""
-    tables = {keys["table"]: [keys[key] for key in ("id", "username", "password", "is_active") if keys[key] != "none"]}
-    if keys["groups_table"] != "none":
-        tables[keys["groups_table"]] = [keys["groups_user_id"], keys["groups_group_id"]]
-        tables[keys["group_table"]] = [keys["group_id"], keys["group_name"]]
+def grants(connection, keys, login):
+    """SQL for a role that can do no more than needed: for logins and groups, or for what else there is."""
+    child = keys.get("child", "").rpartition(".")[0]
+    columns = {}
+
+    def read(of, *names):
+        for name in names:
+            if keys.get(name, "none") != "none":
+                inner = bool(child) and of == "table" and keys[name].startswith(child + ".")
+                place, column = (child, keys[name][len(child) + 1:]) if inner else (keys[of], keys[name])
+                columns.setdefault(place, []).append(column)
+
+    if login:
+        read("table", "id", "username", "password", "is_active", "child")
+        read("groups_table", "groups_user_id", "groups_group_id")
+        read("group_table", "group_id", "group_name")
+    else:
+        read("table", "is_staff", "is_superuser")
+        read("permissions_table", "permissions_user_id", "permissions_permission_id")
+        read("group_permissions_table", "group_permissions_group_id", "group_permissions_permission_id")
+        read("permission_table", "permission_id", "permission_codename", "permission_content_type_id")
+        read("content_type_table", "content_type_id", "content_type_app_label")
     quoted = connection.ops.quote_name
-    name = quoted(str(connection.settings_dict["NAME"]))
-    role, prefix = ("apache", "") if connection.vendor == "postgresql" else ("'apache'@'%'", name + ".")
+    name, quote = quoted(str(connection.settings_dict["NAME"])), quoted("x")[0]
+    divider = f"{quote}.{quote}"
     if connection.vendor == "postgresql":
-        yield "CREATE ROLE apache LOGIN;"
-        yield f"GRANT CONNECT ON DATABASE {name} TO apache;"
-        yield "GRANT USAGE ON SCHEMA public TO apache;"
-    for table, columns in tables.items():
-        columns = ", ".join(quoted(column) for column in dict.fromkeys(columns))
-        yield f"GRANT SELECT ({columns}) ON {prefix}{quoted(table)} TO {role};"
+        role, here = "apache", ""
+        if login:
+            yield "CREATE ROLE apache LOGIN;"
+            yield f"GRANT CONNECT ON DATABASE {name} TO apache;"
+            for schema in dict.fromkeys(place.split(divider)[0] if divider in place else "public" for place in columns):
+                yield f"GRANT USAGE ON SCHEMA {quoted(schema)} TO apache;"
+    else:
+        role, here = "'apache'@'%'", name + "."
+        if login:
+            yield f"CREATE USER {role} IDENTIFIED BY 'change me';"
+    for place, names in columns.items():
+        listed = ", ".join(map(quoted, dict.fromkeys(names)))
+        yield f"GRANT SELECT ({listed}) ON {'' if divider in place else here}{quoted(place)} TO {role};"
 
 
 def sessions(settings):
@@ -388,8 +555,8 @@ def export(alias, output):
         connection = connections[alias]
         where, password = database(connection, remarks)
         directives.append("AuthDjangoDatabase " + word(where))
-        keys = user_model(User, remarks)
-        directives.append(" ".join(map(word, ["AuthDjangoUserModel", *user_model_words(User, keys)])))
+        keys = user_model(User, connection, remarks)
+        directives.append(" ".join(map(word, ["AuthDjangoUserModel", *user_model_words(User, connection, keys)])))
         directives.append(" ".join(["AuthDjangoPasswordHashers", *hashers(remarks)]))
         differences(User, settings, remarks)
         if password:
@@ -400,7 +567,9 @@ def export(alias, output):
         end += EXAMPLE
         if connection.vendor != "sqlite":
             end += ["#", "# Better than Django's own user, in the URL above: one that can do no more than needed."]
-            end += [comment(line, "#  ") for line in grants(connection, keys)]
+            end += [comment(line, "#  ") for line in grants(connection, keys, login=True)]
+            end += ["#", "# And for Require django-staff, django-superuser and django-permission:"]
+            end += [comment(line, "#  ") for line in grants(connection, keys, login=False)]
         end += ["#", "# For a later version of the module, which knows Django's sessions:"]
         end += map(comment, sessions(settings))
     except (Unsupported, ImproperlyConfigured, ConnectionDoesNotExist, OSError) as error:

@@ -220,52 +220,6 @@ fn sections_inherit_override_and_set_back() {
     httpd.finish();
 }
 
-#[test]
-fn htaccess_may_hold_require_lines_and_none_of_our_directives() {
-    let (path, _) = sqlite("auth.User");
-    let config = format!(
-        "AuthDjangoDatabase sqlite:{}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
-         <Location />\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n</Location>\n",
-        path.display()
-    );
-    let setup = Setup::new("htaccess", config);
-    let (dir, port) = setup.write();
-    let write = |folder: &str, text: &str| {
-        fs::write(dir.join("htdocs").join(folder).join(".htaccess"), text).unwrap();
-    };
-    write("members", "Require group \"top secret\" secret-agents\n");
-    write("secret", "AuthDjangoDatabase sqlite:/tmp/x\n");
-    write("public", "Require group\n");
-    let mut httpd = setup.start_in(dir.clone(), port);
-    httpd.expect_in_log("AuthDjangoDatabase not allowed here");
-    httpd.expect_in_log("Require group: needs the name of a group");
-    assert_eq!(httpd.get("/members/").status, 401);
-    assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
-    assert_eq!(httpd.status("/members/", "bob", "bob secret"), 401);
-    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 500);
-    assert_eq!(httpd.status("/public/", "alice", "alice secret"), 500);
-    httpd.finish();
-}
-
-/// AllowOverrideList can name any directive; ours are refused all the same.
-#[test]
-fn htaccess_cannot_be_given_our_directives() {
-    let (path, _) = sqlite("auth.User");
-    let config = "<Directory {dir}/htdocs/secret>\nAllowOverrideList AuthDjangoDatabase AuthType AuthName AuthBasicProvider Require\n</Directory>\n\
-         AuthDjangoPasswordHashers pbkdf2_sha256:1000\n";
-    let setup = Setup::new("overridelist", config);
-    let (dir, port) = setup.write();
-    let lines = format!(
-        "AuthDjangoDatabase sqlite:{}\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n",
-        path.display()
-    );
-    fs::write(dir.join("htdocs/secret/.htaccess"), lines).unwrap();
-    let mut httpd = setup.start_in(dir, port);
-    httpd.expect_in_log("AuthDjangoDatabase cannot occur within");
-    assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 500);
-    httpd.finish();
-}
-
 /// A vault that is down at the hour of logrotate must not take the server with it.
 #[test]
 fn a_restart_goes_on_with_the_secret_it_had() {

@@ -3,7 +3,8 @@
 use crate::common::cluster::Database;
 use crate::common::django::{Oracle, Population, python};
 use crate::common::httpd::Setup;
-use crate::common::{directory, required, run};
+use crate::common::mariadb::Mariadb;
+use crate::common::{directory, required};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use std::process::{Command, Stdio};
 /// Of the role that Django uses here; each character means something to somebody on its way.
 const PASSWORD: &str = r#" p@ss/w:ord?#%41'"\${HOME}é\"#;
 const SECRET_KEY: &str = "the reference project has nothing to hide";
-const MODELS: [&str; 3] = ["auth.User", "accounts.User", "accounts.Odd"];
 /// What Django 6 takes from Python 3.12, as in `tests/django/oracle.py`.
 const SHIM: &str = "import inspect\nif not hasattr(inspect, 'markcoroutinefunction'):\n    \
                     from asgiref.sync import markcoroutinefunction\n    \
@@ -121,7 +121,11 @@ fn answers_as_django(text: &str, version: &str, database: &str, population: &Pop
     let config = format!(
         "{text}<Location />\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n</Location>\n\
          <Location /members>\nRequire valid-user\n</Location>\n\
-         <Location /secret>\nRequire group secret-agents\n</Location>\n"
+         <Location /secret>\nRequire group secret-agents\n</Location>\n\
+         <Location /staff>\nRequire django-staff\n</Location>\n\
+         <Location /superuser>\nRequire django-superuser\n</Location>\n\
+         <Location /direct>\nRequire django-permission auth.view_group\n</Location>\n\
+         <Location /by-group>\nRequire django-permission auth.View_group\n</Location>\n"
     );
     let httpd = Setup::new("exported", config).start();
     let mut oracle = Oracle::start(version, database, &population.model);
@@ -151,6 +155,25 @@ fn answers_as_django(text: &str, version: &str, database: &str, population: &Pop
         }
     }
     assert!(granted > 5, "{granted}");
+    let permissions = ["auth.view_group".to_owned(), "auth.View_group".to_owned()];
+    let (mut granted, mut refused) = (0, 0);
+    for person in population.users.iter().filter(|person| person.kind == "permission") {
+        let name = &person.username;
+        let [active, staff, superuser] = oracle.flags(name);
+        let answers = oracle.has_perm(name, &permissions);
+        for (path, expected) in [
+            ("/staff", active && staff),
+            ("/superuser", active && superuser),
+            ("/direct", answers[0]),
+            ("/by-group", answers[1]),
+        ] {
+            let status = httpd.status(path, name, &person.password);
+            let asked = format!("{version} {database} {name:?} {path}");
+            assert_eq!(status, if expected { 404 } else { 401 }, "{asked}");
+            if expected { granted += 1 } else { refused += 1 }
+        }
+    }
+    assert!(granted > 20 && refused > 40, "{granted} granted, {refused} refused");
     httpd.finish();
 }
 
@@ -198,16 +221,31 @@ fn all_ways(version: &str, project: (&str, &str), dir: &Path, secret: Option<&st
     script
 }
 
+/// The script alone, where the ways to run it were compared before.
+fn one_way(version: &str, project: (&str, &str), dir: &Path) -> Export {
+    let export = export(version, Way::Script, project, "settings", dir, &[]);
+    assert!(export.complete, "{}", export.diagnostics);
+    export
+}
+
 #[test]
 fn what_is_exported_of_sqlite_answers_as_django() {
-    for model in MODELS {
+    for (model, versions) in [
+        ("auth.User", &["3.2", "4.2", "5.2", "6"][..]),
+        ("accounts.User", &["5.2"]),
+        ("accounts.Odd", &["3.2", "6"]),
+        ("accounts.Colleague", &["3.2", "6"]),
+    ] {
         let (database, population) = Database::start("sqlite", model);
         // A name that a URL cannot hold as it is.
         let dir = directory("ex port%41?#é");
         fs::copy(database.django(), dir.join("db & co.sqlite3")).unwrap();
         let django = dir.join("db & co.sqlite3").display().to_string();
-        for version in ["3.2", "4.2", "5.2", "6"] {
-            let export = all_ways(version, (&django, model), &dir, None);
+        for &version in versions {
+            let export = match model {
+                "auth.User" => all_ways(version, (&django, model), &dir, None),
+                _ => one_way(version, (&django, model), &dir),
+            };
             let hashers = export.directives()[2];
             assert!(
                 hashers.starts_with(
@@ -221,9 +259,20 @@ fn what_is_exported_of_sqlite_answers_as_django() {
     }
 }
 
+/// The SQL that makes a role, of the comments of a configuration.
+fn role(text: &str) -> String {
+    let lines = marked(text, "#  ");
+    lines.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn what_is_exported_of_postgresql_answers_as_django() {
-    for model in MODELS {
+    for (model, versions) in [
+        ("auth.User", &["4.2", "6"][..]),
+        ("accounts.Odd", &["5.2"]),
+        ("accounts.Colleague", &["5.2"]),
+        ("crm.User", &["4.2"]),
+    ] {
         let (database, population) = Database::start("postgresql", model);
         let Database::Postgresql(cluster) = &database else { panic!() };
         let dir = directory("export");
@@ -232,23 +281,59 @@ fn what_is_exported_of_postgresql_answers_as_django() {
         // The cluster's own role makes way for the one whose rights the script prints.
         cluster.sql("site", "DROP OWNED BY apache");
         cluster.sql("postgres", "DROP ROLE apache");
-        let mut role = String::new();
-        for version in ["4.2", "5.2", "6"] {
-            let export = all_ways(version, (&url, model), &dir, Some(PASSWORD));
-            let sql = marked(&export.text, "#  ")
-                .lines()
-                .filter(|l| !l.starts_with(' '))
-                .collect::<Vec<_>>()
-                .join("\n");
-            if role.is_empty() {
+        let mut first = String::new();
+        for &version in versions {
+            let export = match model {
+                "auth.User" => all_ways(version, (&url, model), &dir, Some(PASSWORD)),
+                _ => one_way(version, (&url, model), &dir),
+            };
+            let sql = role(&export.text);
+            if first.is_empty() {
                 cluster.sql("site", &sql);
                 let quoted = PASSWORD.replace('\'', "''");
                 cluster.sql("site", &format!("ALTER ROLE apache PASSWORD '{quoted}'"));
-                role.clone_from(&sql);
+                first.clone_from(&sql);
             }
-            assert_eq!(role, sql, "{version}");
+            assert_eq!(first, sql, "{version}");
             answers_as_django(&export.text, version, &cluster.django(), &population);
         }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+/// The tables of accounts.User as those of crm.User.
+const MOVED: &str = "CREATE DATABASE crm; RENAME TABLE accounts_user TO crm.people;
+    RENAME TABLE accounts_user_groups TO crm.people_groups;
+    RENAME TABLE accounts_user_user_permissions TO crm.people_user_permissions;
+    ALTER TABLE crm.people RENAME COLUMN email TO login;";
+
+#[test]
+fn what_is_exported_of_mariadb_answers_as_django() {
+    for (model, by_socket) in
+        [("accounts.Odd", false), ("accounts.Colleague", true), ("crm.User", false)]
+    {
+        // Django itself cannot make tables in another database of MySQL's.
+        let made = if model == "crm.User" { "accounts.User" } else { model };
+        let (server, mut population) = Mariadb::start(made);
+        if model == "crm.User" {
+            server.sql("site", MOVED);
+            population.model = model.to_owned();
+        }
+        let dir = directory("export");
+        let (password, socket) = (encoded(PASSWORD), server.socket());
+        let url = if by_socket {
+            format!("mysql://apache:{password}@/site?host={}", socket.display())
+        } else {
+            format!("mysql://apache:{password}@127.0.0.1:{}/site", server.port)
+        };
+        let export = all_ways("5.2", (&url, model), &dir, Some(PASSWORD));
+        assert_eq!(export.directives()[0].contains("?socket="), by_socket);
+        // The server's own user makes way for the one whose rights the script prints.
+        server.sql("", "DROP USER apache");
+        server.sql("site", &role(&export.text));
+        let quoted = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
+        server.sql("", &format!("ALTER USER apache IDENTIFIED BY '{quoted}'"));
+        answers_as_django(&export.text, "5.2", &server.django(), &population);
         fs::remove_dir_all(dir).unwrap();
     }
 }
@@ -270,7 +355,7 @@ fn the_exported_example_protects_a_place() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Apps whose users today's directives can, or cannot, find.
+/// Users whom the directives can, or cannot, find.
 const APP: &str = r#"
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import AbstractUser
@@ -284,9 +369,33 @@ class Employee(Person, AbstractBaseUser):
     objects = BaseUserManager()
     USERNAME_FIELD = "name"
 
-class Lonely(Person, AbstractBaseUser):
+class Boss(Employee):
+    pass
+
+class Apart(AbstractBaseUser):
     login = models.CharField(max_length=150, unique=True)
-    is_active = None
+    objects = BaseUserManager()
+    USERNAME_FIELD = "login"
+    class Meta:
+        db_table = '"crm"."apart"'
+
+class Admin(AbstractBaseUser):
+    login = models.CharField(max_length=150, unique=True)
+    is_admin = models.BooleanField(default=False)
+    objects = BaseUserManager()
+    USERNAME_FIELD = "login"
+    @property
+    def is_staff(self):
+        return self.is_admin
+    def has_perm(self, perm, obj=None):
+        return True
+
+class Team(models.Model):
+    name = models.CharField(max_length=150, unique=True)
+
+class Player(AbstractBaseUser):
+    login = models.CharField(max_length=150, unique=True)
+    groups = models.ManyToManyField(Team)
     objects = BaseUserManager()
     USERNAME_FIELD = "login"
 
@@ -336,7 +445,7 @@ from settings import *
 print("what settings print is no configuration")
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "crm"]
 PG = {"ENGINE": "django.db.backends.postgresql", "NAME": "site", "USER": "u", "HOST": "db"}
-DEFAULT = DATABASES["default"]
+MY = {"ENGINE": "django.db.backends.mysql", "NAME": "site", "USER": "u"}
 
 from django.contrib.auth import hashers
 class Own(hashers.PBKDF2PasswordHasher):
@@ -422,31 +531,64 @@ fn databases_become_urls() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// MySQL's client is not there: the function itself is asked.
 #[test]
 fn mysql_becomes_a_url() {
-    let program = r#"
-import sys; sys.path.insert(0, sys.argv[1])
-from django_export import mysql_url
-base = {"user": "u", "database": "site", "charset": "utf8mb4"}
-for more in [{}, {"host": "db", "port": 3307}, {"unix_socket": "/run/my sql.sock"}, {"host": "db", "ssl": {"ca": "/ca"}},
-             {"host": "db", "ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca", "cert": "/c", "key": "/k"}}]:
-    print(mysql_url({**base, **more}, []))
-"#;
-    let python = format!("{}/bin/python", required("DJANGO_VENV"));
-    let mut command = Command::new(python);
-    command.args(["-c", program]).arg(root().join("apache")).env("PYTHONDONTWRITEBYTECODE", "1");
-    let urls = run(&mut command);
-    assert_eq!(
-        urls.lines().collect::<Vec<_>>(),
-        [
-            "mysql://u@/site",
-            "mysql://u@db:3307/site",
-            "mysql://u@/site?socket=/run/my%20sql.sock",
-            "mysql://u@db/site?sslmode=verify-ca&sslrootcert=/ca",
-            "mysql://u@db/site?sslmode=verify-full&sslrootcert=/ca&sslcert=/c&sslkey=/k",
-        ]
+    let dir = directory("export");
+    let path = |name: &str| {
+        fs::write(dir.join(name), "").unwrap();
+        dir.join(name).display().to_string()
+    };
+    let (ca, cert, key) = (path("ca.pem"), path("cert.pem"), path("key.pem"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = path("my.cnf");
+    let lines = format!(
+        "[mysqld]\nskip-networking\n[client]\nuser = \"u\"\npassword=p@ss\n# host = elsewhere\nhost=db\n\
+         database = site\nssl-ca = {ca}\nssl_mode=VERIFY_IDENTITY\ndefault-character-set = utf8mb4\n"
     );
+    fs::write(&file, lines).unwrap();
+    let my = |rest: &str| format!("DATABASES['default'] = {{**MY, {rest}}}");
+    let options = |rest: &str| my(&format!("'HOST': 'db', 'OPTIONS': {{{rest}}}"));
+    for (lines, url) in [
+        (my(""), "u@/site".into()),
+        (my("'HOST': 'localhost', 'PORT': 3307"), "u@/site".into()),
+        (my("'HOST': 'db', 'PORT': '3307'"), "u@db:3307/site".into()),
+        (my("'HOST': '/run/my sql.sock'"), "u@/site?socket=/run/my%20sql.sock".into()),
+        (options("'unix_socket': '/run/x'"), "u@/site?socket=/run/x".into()),
+        (
+            options(&format!("'ssl': {{'ca': '{ca}'}}")),
+            format!("u@db/site?sslmode=verify-ca&sslrootcert={ca}"),
+        ),
+        (options("'ssl_mode': 'REQUIRED'"), "u@db/site?sslmode=require".into()),
+        (options("'ssl_disabled': True"), "u@db/site?sslmode=disable".into()),
+        (
+            options(&format!("'ssl_ca': '{ca}', 'ssl_verify_identity': True, 'charset': 'utf8'")),
+            format!("u@db/site?sslmode=verify-full&sslrootcert={ca}"),
+        ),
+        (
+            options(&format!(
+                "'ssl_mode': 'VERIFY_IDENTITY', 'ssl': {{'ca': '{ca}', 'cert': '{cert}', 'key': '{key}'}}"
+            )),
+            format!("u@db/site?sslmode=verify-full&sslrootcert={ca}&sslcert={cert}&sslkey={key}"),
+        ),
+        (
+            format!(
+                "DATABASES['default'] = {{'ENGINE': MY['ENGINE'], 'OPTIONS': {{'read_default_file': '{file}'}}}}"
+            ),
+            format!("u@db/site?sslmode=verify-full&sslrootcert={ca}"),
+        ),
+    ] {
+        let export = with(&dir, "auth.User", &lines, &[]);
+        assert!(export.complete, "{lines}: {}", export.diagnostics);
+        assert_eq!(export.directives()[0], format!("AuthDjangoDatabase mysql://{url}"), "{lines}");
+        passes(&export.text);
+        let secret = dir.join("authnz_django/default.password");
+        assert_eq!(secret.exists(), lines.contains("my.cnf"), "{lines}");
+        if secret.exists() {
+            assert_eq!(fs::read_to_string(secret).unwrap(), "p@ss\n");
+            fs::remove_dir_all(dir.join("authnz_django")).unwrap();
+        }
+    }
+    fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]
@@ -457,21 +599,44 @@ fn models_and_hashers_become_words() {
             "crm.Proxy",
             "",
             1,
-            "AuthDjangoUserModel crm.Everybody id=login username=login is_active=none groups_table=none",
+            "AuthDjangoUserModel crm.Everybody id=login username=login is_active=none is_staff=none is_superuser=none groups_table=none permissions_table=none",
             &["crm.Proxy is a proxy of crm.Everybody"],
         ),
         (
             "crm.Everybody",
             "",
             1,
-            "AuthDjangoUserModel crm.Everybody id=login username=login is_active=none groups_table=none",
+            "AuthDjangoUserModel crm.Everybody id=login username=login is_active=none is_staff=none is_superuser=none groups_table=none permissions_table=none",
             &["crm.Everybody has no groups"],
+        ),
+        (
+            "crm.Employee",
+            "",
+            1,
+            "AuthDjangoUserModel crm.Employee table=crm_person child=crm_employee.person_ptr_id username=name \
+             password=crm_employee.password is_staff=none is_superuser=none groups_table=none permissions_table=none",
+            &[],
+        ),
+        ("crm.Schema", "", 1, r#"AuthDjangoUserModel crm.Schema "table=crm\".\"users""#, &[]),
+        (
+            "crm.Apart",
+            "",
+            1,
+            "AuthDjangoUserModel crm.Apart schema=crm table=apart username=login is_active=none is_staff=none is_superuser=none groups_table=none permissions_table=none",
+            &[],
+        ),
+        (
+            "crm.Admin",
+            "",
+            1,
+            "AuthDjangoUserModel crm.Admin username=login is_active=none is_staff=none is_superuser=none groups_table=none permissions_table=none",
+            &["crm.Admin.is_staff is no column", "has a has_perm() of its own"],
         ),
         (
             "crm.Deleted",
             "AUTHENTICATION_BACKENDS = ['axes.Backend']",
             1,
-            "AuthDjangoUserModel crm.Deleted username=login groups_table=none",
+            "AuthDjangoUserModel crm.Deleted username=login is_staff=none is_superuser=none groups_table=none permissions_table=none",
             &[
                 "manager has a get_queryset() of its own",
                 "crm.Deleted has a check_password() of its own",
@@ -522,11 +687,15 @@ fn what_cannot_be_said_is_no_configuration() {
     let dir = directory("export");
     let secret = "'PASSWORD': 'p@ss'";
     let engine = |rest: &str| format!("DATABASES['default'] = {{**PG, {secret}, {rest}}}");
+    let mysql = |rest: &str, options: &str| {
+        format!("DATABASES['default'] = {{**MY, {secret}, 'OPTIONS': {{{options}}}, {rest}}}")
+    };
+    // Which of these the server's own reading would take is not for the script to guess.
+    fs::write(dir.join("my.cnf"), "[client]\npassword = p@ss\\s\n").unwrap();
     let cases = [
-        ("crm.Employee", "".into(), "lies in 'crm_person', the table of a parent"),
-        ("crm.Lonely", "".into(), "needs query="),
+        ("crm.Boss", "".into(), "in more tables than a child's and its parent's: needs query="),
+        ("crm.Player", "".into(), "crm.Player.groups leads to crm.Team"),
         ("crm.Computed", "".into(), "crm.Computed.is_active is computed: needs query="),
-        ("crm.Schema", "".into(), "needs query="),
         ("crm.Variable", engine(""), "httpd cannot read"),
         ("auth.User", engine("'ENGINE': 'django.db.backends.oracle'"), "oracle"),
         ("auth.User", engine("'ENGINE': 'django.db.backends.dummy'"), "this database is unknown"),
@@ -538,6 +707,10 @@ fn what_cannot_be_said_is_no_configuration() {
         ("auth.User", engine("'OPTIONS': {'service': 'x'}"), "service file"),
         ("auth.User", engine("'HOST': 'a,b', 'PORT': '1,2,3'"), "different numbers"),
         ("auth.User", engine("'PASSWORD': 'p@ss\\nword'"), "line break"),
+        ("auth.User", mysql("'USER': ''", ""), "name no USER"),
+        ("auth.User", mysql("", "'ssl_mode': 'VERIFY_CA'"), "the authority's file"),
+        ("auth.User", mysql("", "'ssl': {'capath': '/etc/ssl/certs'}"), "no capath"),
+        ("auth.User", mysql("", "'read_default_file': 'my.cnf'"), "my.cnf cannot be read here"),
         ("auth.User", "PASSWORD_HASHERS = ['special.Own']".into(), "none of PASSWORD_HASHERS"),
         (
             "auth.User",

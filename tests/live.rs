@@ -14,6 +14,7 @@ mod common;
 
 mod cache;
 mod configuration;
+mod contexts;
 mod differential;
 mod environment;
 mod export;

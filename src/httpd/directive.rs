@@ -37,8 +37,9 @@ const fn commands() -> [ffi::command_rec; LENGTH] {
             name: row.name.as_ptr(),
             func: ffi::cmd_func { take_argv: Some(set) },
             cmd_data: ptr::from_ref(row).cast_mut().cast(),
-            // Server, virtual host and section, never .htaccess.
-            req_override: (ffi::RSRC_CONF | ffi::ACCESS_CONF) as c_int,
+            // Server, virtual host and section. `set` refuses .htaccess, with the reason, which
+            // httpd's own words for a directive that is not for it lack.
+            req_override: (ffi::RSRC_CONF | ffi::ACCESS_CONF | ffi::OR_ALL) as c_int,
             args_how: ffi::cmd_how_TAKE_ARGV,
             errmsg: row.help.as_ptr(),
         };
@@ -71,11 +72,14 @@ extern "C" fn set(
         };
         // SAFETY: as above; the pool is that of the configuration.
         let pool = unsafe { Pool::new(cmd.pool) };
-        // AllowOverrideList may name any directive.
         // SAFETY: httpd's own command, and a constant.
         let misplaced = unsafe { ffi::ap_check_cmd_context(cmd, ffi::NOT_IN_HTACCESS) };
         if !misplaced.is_null() {
-            return misplaced;
+            return pool.c_str(&format!(
+                "{}: belongs in the server's configuration, never in .htaccess, whose author could \
+                 name a database, users and passwords of their own; Require lines may stand here",
+                row.name.to_string_lossy()
+            ));
         }
         if row.global {
             // SAFETY: as above.

@@ -253,10 +253,23 @@ impl Dialect {
         }
     }
 
-    fn table(&self, model: &UserModel, name: &str) -> String {
-        match &model.schema {
-            Some(schema) => format!("{}.{}", self.quoted(schema), self.quoted(name)),
-            None => self.quoted(name),
+    fn table(&self, model: &UserModel, table: &str) -> String {
+        match self.place(model, table) {
+            (Some(schema), name) => format!("{}.{}", self.quoted(schema), self.quoted(name)),
+            (None, name) => self.quoted(name),
+        }
+    }
+
+    /// The schema and the name of a table. One that is elsewhere than the others is written as
+    /// Django's `db_table` has it, `crm"."users`: its `quote_name` looks at the ends alone.
+    pub(crate) fn place<'a>(
+        &self,
+        model: &'a UserModel,
+        table: &'a str,
+    ) -> (Option<&'a str>, &'a str) {
+        match table.split_once(&format!("{0}.{0}", self.quote)) {
+            Some((schema, name)) => (Some(schema), name),
+            None => (model.schema.as_deref(), table),
         }
     }
 

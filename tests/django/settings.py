@@ -3,8 +3,9 @@
 Told by the environment:
     DJANGO_DB          /path/to/db.sqlite3, postgresql://user:password@host:port/name?host=/socket/directory,
                        or mysql://user:password@host:port/name
-    DJANGO_USER_MODEL  auth.User (the default), accounts.User, which logs in with its e-mail address, or
-                       accounts.Odd, whose tables and columns have names of their own
+    DJANGO_USER_MODEL  auth.User (the default), accounts.User, which logs in with its e-mail address,
+                       accounts.Odd, whose tables and columns have names of their own, accounts.Colleague,
+                       in two tables, or crm.User, in another schema (PostgreSQL)
     DJANGO_HASHERS     algorithms, the preferred one first, instead of all that this Django has
 """
 import os
@@ -17,11 +18,12 @@ TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = os.environ.get("DJANGO_USER_MODEL", "auth.User")
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
-if AUTH_USER_MODEL.startswith("accounts."):
-    INSTALLED_APPS.append("accounts")
+APP = AUTH_USER_MODEL.split(".")[0]
+if APP != "auth":
+    INSTALLED_APPS.append(APP)
 
 # Tables straight from the models: they are the same, and made in a moment.
-MIGRATION_MODULES = {"contenttypes": None, "auth": None, "accounts": None}
+MIGRATION_MODULES = {"contenttypes": None, "auth": None, APP: None}
 
 
 def database(where):

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Connection, Connections};
+use super::{Connection, Connections, DIALECT};
 use crate::store::Fetch;
 use crate::store::failure::Failure;
 use crate::store::inspect::{Fact, tables};
@@ -40,15 +40,18 @@ pub(super) fn facts(
         values.push(Cow::Owned(value.to_owned()));
         format!("${}", values.len())
     };
-    let tables: Vec<String> = tables(model).into_iter().map(&mut bind).collect();
-    let place = match &model.schema {
-        Some(schema) => format!("n.nspname = {}", bind(schema)),
-        None => "pg_table_is_visible(c.oid)".into(),
-    };
+    let tables: Vec<String> = tables(model)
+        .into_iter()
+        .map(|table| match DIALECT.place(model, table) {
+            (Some(schema), name) => {
+                format!("(n.nspname = {} AND c.relname = {})", bind(schema), bind(name))
+            }
+            (None, name) => format!("(pg_table_is_visible(c.oid) AND c.relname = {})", bind(name)),
+        })
+        .collect();
     let from = format!(
-        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relname IN ({}) AND {place}",
-        tables.join(", ")
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ({})",
+        tables.join(" OR ")
     );
     sql.push_str(&format!(
         " UNION ALL SELECT '{MARKER}', CASE WHEN pg_has_role(c.relowner, 'USAGE') THEN 'owns' \

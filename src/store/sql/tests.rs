@@ -65,6 +65,18 @@ fn a_child_must_be_there_and_may_have_columns() {
 }
 
 #[test]
+fn a_table_may_be_in_a_schema_of_its_own() {
+    let words = ["crm.User", "table=crm\".\"a\"b", "child=hr\".\"person.user_ptr_id"];
+    let sql = sql(&[&words[..], &["schema=site"]].concat(), &Wants::NOTHING);
+    for text in [
+        r#"FROM ("crm"."a""b" u JOIN "hr"."person" c ON c."user_ptr_id" = u."id")"#,
+        r#"FROM "crm"."a""b_groups" m JOIN "site"."auth_group" g"#,
+    ] {
+        assert!(sql.contains(text), "{sql}");
+    }
+}
+
+#[test]
 fn a_pattern_stands_for_itself() {
     let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
     let question = ANY.user(&model, &Wants::NOTHING, "100%_\\");

@@ -1,5 +1,7 @@
-"""User models as sites have them: who logs in with an e-mail address has no user name, and who took over
-an old database has its names."""
+"""User models as sites have them: who logs in with an e-mail address has no user name, who took over an old
+database has its names, and who had people before users has both in one."""
+import uuid
+
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.db import models
@@ -38,3 +40,28 @@ class Membership(models.Model):
 
     class Meta:
         db_table = "Odd Members\\"
+
+
+class Person(models.Model):
+    """Somebody, with or without a login."""
+
+    key = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=160, unique=True)
+    is_active = models.BooleanField(default=True)
+
+
+class Employee(Person, AbstractBaseUser, PermissionsMixin):
+    """In two tables (multi-table inheritance), with a UUID for a key."""
+
+    is_staff = models.BooleanField(default=False)
+    groups = models.ManyToManyField(Group, related_name="employee_set")
+    user_permissions = models.ManyToManyField(Permission, related_name="employee_set")
+
+    objects = BaseUserManager()
+
+    USERNAME_FIELD = "name"
+
+
+class Colleague(Employee):
+    class Meta:
+        proxy = True
