@@ -57,7 +57,7 @@ impl Channel {
         let head = self.line.read_u32_le().await?;
         let length = head & LONGEST;
         if length == LONGEST {
-            return Err(Trouble::Protocol("the answer is too long"));
+            return Err(TOO_LONG);
         }
         // Grows with what comes, not with what is promised.
         let mut payload = Zeroizing::new(Vec::new());
@@ -83,6 +83,7 @@ impl Channel {
     }
 }
 
+pub(super) const TOO_LONG: Trouble = Trouble::Protocol("the answer is too long");
 pub(super) const GARBLED: Trouble = Trouble::Protocol("a packet that cannot be read");
 
 /// What a packet holds: overwritten when dropped, since it may be a hash.
@@ -91,6 +92,11 @@ pub(super) struct Packet(Zeroizing<Vec<u8>>);
 impl Packet {
     pub(super) fn read(&self) -> Reader<'_> {
         Reader(&self.0)
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The end of a list.

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::error::Trouble;
-use super::packet::{Channel, GARBLED, Packet, put_long_text};
+use super::packet::{Channel, GARBLED, Packet, TOO_LONG, put_long_text};
 use crate::store::question::Row;
 use std::borrow::Cow;
 
@@ -11,6 +11,8 @@ use std::borrow::Cow;
 const MOST_COLUMNS: usize = 64;
 /// Two rows answer everything; here somebody else answers.
 const MOST_ROWS: usize = 16;
+/// All rows together, in bytes: what one packet could hold.
+const LONGEST_ANSWER: usize = 1 << 24;
 
 /// A statement that the server has prepared for this connection.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +64,7 @@ pub(super) async fn execute(
         return Err(GARBLED);
     }
     skip_definitions(channel, u64::try_from(count).unwrap_or_default()).await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut left) = (Vec::new(), LONGEST_ANSWER);
     loop {
         let packet = channel.receive().await?;
         if packet.is_eof() {
@@ -71,6 +73,7 @@ pub(super) async fn execute(
         if rows.len() == MOST_ROWS {
             return Err(GARBLED);
         }
+        left = left.checked_sub(packet.len()).ok_or(TOO_LONG)?;
         rows.push(row(&packet, count).ok_or(GARBLED)?);
     }
 }
@@ -125,3 +128,6 @@ fn row(packet: &Packet, count: usize) -> Option<Row> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
