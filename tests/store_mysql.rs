@@ -167,6 +167,29 @@ fn permissions_and_queries() {
     assert!(store.exists(&comment, &values("alice"), deadline()).is_err());
 }
 
+/// MariaDB cuts a list at the server's `group_concat_max_len`, even between two names.
+#[test]
+fn many_groups_and_permissions_are_whole() {
+    let server = server(&["--group-concat-max-len=64"]);
+    let names =
+        "WITH RECURSIVE n AS (SELECT 10 i UNION ALL SELECT i + 1 FROM n WHERE i < 89) SELECT";
+    server.sql(
+        "site",
+        &format!(
+            "INSERT INTO auth_group (id, name) {names} i, CONCAT('group', i) FROM n;
+             INSERT INTO auth_user_groups (user_id, group_id) {names} 2, i FROM n;
+             INSERT INTO auth_permission {names} i, 1, CONCAT('may', i) FROM n;
+             INSERT INTO auth_group_permissions {names} i, i FROM n"
+        ),
+    );
+    let store = open(&[&url(&server, "")]);
+    let wants = Wants { permissions: true, ..Wants::NOTHING };
+    let deadline = Instant::now() + store.timeout();
+    let found = store.get_by_natural_key(&UserModel::default(), &wants, "bob", deadline).unwrap();
+    let bob = found.one().unwrap();
+    assert_eq!((bob.groups.len(), bob.permissions.len()), (80, 81));
+}
+
 #[test]
 fn one_query_a_request_and_a_session_that_cannot_write() {
     let server = server(&[]);
