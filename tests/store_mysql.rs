@@ -2,8 +2,8 @@
 
 use crate::common::httpd::free_port;
 use crate::common::mariadb::Mariadb;
-use crate::common::run;
 use crate::common::store::{ask, ask_model, error, open, recovery};
+use crate::common::{run, wait_until};
 use mod_authnz_django::query::{Query, Values};
 use mod_authnz_django::store::{Database, Found};
 use mod_authnz_django::user::{UserModel, Wants};
@@ -418,13 +418,19 @@ fn no_more_connections() {
         for _ in 0..25 {
             scope.spawn(|| {
                 let _ = Command::new("mariadb")
-                    .args(["--no-defaults", "-u", "django", "-e", "SELECT SLEEP(2)"])
+                    .args(["--no-defaults", "-u", "django", "-e", "SELECT SLEEP(60)"])
                     .arg(format!("--socket={}", server.socket().display()))
                     .output();
             });
         }
-        thread::sleep(Duration::from_secs(1));
-        error(&open(&[&url(&server, "")]))
+        let mut full = None;
+        wait_until("the server is full", 30, || {
+            full = ask(&open(&[&url(&server, "")]), "alice").err();
+            full.is_some()
+        });
+        // Ends those who sleep, too.
+        server.signal("KILL");
+        full.unwrap().to_string()
     });
     assert!(full.contains("too many connections") && full.contains("lower max="), "{full}");
 }
