@@ -39,7 +39,8 @@ impl fmt::Display for Finding {
             Verdict::Warning => "warn",
             Verdict::Failure => "FAIL",
         };
-        write!(f, "{word} {}", self.text)
+        // Some of it are words of a server's, which must stay in their line.
+        write!(f, "{word} {}", self.text.replace(char::is_control, " "))
     }
 }
 
@@ -340,4 +341,17 @@ fn reason(error: &Error) -> String {
 
 fn milliseconds(time: Duration) -> String {
     format!("{} ms", time.as_millis().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that is not to be trusted must not write to root's terminal as it likes.
+    #[test]
+    fn a_finding_is_one_line_of_plain_text() {
+        let text = "connection: \u{1b}[2J\u{9b}1m16\nok   TLS: good\r".into();
+        let line = Finding { verdict: Verdict::Good, text }.to_string();
+        assert!(!line.contains(char::is_control) && line.contains("16 ok   TLS"), "{line:?}");
+    }
 }

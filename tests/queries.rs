@@ -270,6 +270,29 @@ fn users_may_come_from_a_query() {
     }
 }
 
+/// Whom a query finds by one column may have another's name in the next.
+#[test]
+fn a_lookup_after_the_login_is_of_the_same_user() {
+    let (database, _) = Database::start("sqlite", "auth.User");
+    database.sql(
+        "UPDATE auth_user SET email = username || '@example.org', is_superuser = 0;
+         UPDATE auth_user SET is_superuser = 1 WHERE username = 'alice';
+         UPDATE auth_user SET username = 'alice@example.org' WHERE username = 'bob'",
+    );
+    let config = base(&database)
+        + "AuthDjangoQuery mail \"SELECT * FROM auth_user WHERE email = :username\"\n\
+           AuthDjangoUserModel auth.User query=mail\n\
+           <AuthzProviderAlias django-superuser boss>\n</AuthzProviderAlias>\n\
+           <Location /any>\nRequire valid-user\n</Location>\n\
+           <Location /line>\nRequire django-superuser\n</Location>\n\
+           <Location /alias>\nRequire boss\n</Location>\n";
+    let httpd = Setup::new("lookup", config).start();
+    for (path, status) in [("/any", 404), ("/line", 401), ("/alias", 401)] {
+        assert_eq!(httpd.status(path, "bob@example.org", "bob secret"), status, "{path}");
+    }
+    httpd.finish();
+}
+
 /// What the django-digest package keeps.
 fn partial_digests() -> String {
     let hash = |user: &str| hex(&Md5::digest(format!("{user}:DJANGO:digest secret")));

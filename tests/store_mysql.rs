@@ -3,7 +3,7 @@
 use crate::common::httpd::free_port;
 use crate::common::mariadb::Mariadb;
 use crate::common::store::{ask, ask_model, error, open, recovery};
-use crate::common::{certificate, run};
+use crate::common::{certificate, run, wait_until};
 use mod_authnz_django::query::{Query, Values};
 use mod_authnz_django::store::{Database, Found};
 use mod_authnz_django::user::{UserModel, Wants};
@@ -165,6 +165,29 @@ fn permissions_and_queries() {
     // MySQL's comment: what is behind it is no parameter.
     let comment = query("SELECT 1 # :username");
     assert!(store.exists(&comment, &values("alice"), deadline()).is_err());
+}
+
+/// MariaDB cuts a list at the server's `group_concat_max_len`, even between two names.
+#[test]
+fn many_groups_and_permissions_are_whole() {
+    let server = server(&["--group-concat-max-len=64"]);
+    let names =
+        "WITH RECURSIVE n AS (SELECT 10 i UNION ALL SELECT i + 1 FROM n WHERE i < 89) SELECT";
+    server.sql(
+        "site",
+        &format!(
+            "INSERT INTO auth_group (id, name) {names} i, CONCAT('group', i) FROM n;
+             INSERT INTO auth_user_groups (user_id, group_id) {names} 2, i FROM n;
+             INSERT INTO auth_permission {names} i, 1, CONCAT('may', i) FROM n;
+             INSERT INTO auth_group_permissions {names} i, i FROM n"
+        ),
+    );
+    let store = open(&[&url(&server, "")]);
+    let wants = Wants { permissions: true, ..Wants::NOTHING };
+    let deadline = Instant::now() + store.timeout();
+    let found = store.get_by_natural_key(&UserModel::default(), &wants, "bob", deadline).unwrap();
+    let bob = found.one().unwrap();
+    assert_eq!((bob.groups.len(), bob.permissions.len()), (80, 81));
 }
 
 #[test]
@@ -391,13 +414,19 @@ fn no_more_connections() {
         for _ in 0..25 {
             scope.spawn(|| {
                 let _ = Command::new("mariadb")
-                    .args(["--no-defaults", "-u", "django", "-e", "SELECT SLEEP(2)"])
+                    .args(["--no-defaults", "-u", "django", "-e", "SELECT SLEEP(60)"])
                     .arg(format!("--socket={}", server.socket().display()))
                     .output();
             });
         }
-        thread::sleep(Duration::from_secs(1));
-        error(&open(&[&url(&server, "")]))
+        let mut full = None;
+        wait_until("the server is full", 30, || {
+            full = ask(&open(&[&url(&server, "")]), "alice").err();
+            full.is_some()
+        });
+        // Ends those who sleep, too.
+        server.signal("KILL");
+        full.unwrap().to_string()
     });
     assert!(full.contains("too many connections") && full.contains("lower max="), "{full}");
 }

@@ -159,9 +159,9 @@ fn set_environment(request: &Request<'_>, user: &Arc<User>) -> Result<(), Error>
     let wants = export.wants(config.user_model.get().map(Arc::as_ref));
     let found = match user.known.cover(&wants) {
         true => Some(Arc::clone(user)),
-        false => authz_provider::user(request, user.username.as_bytes(), &wants)?
-            .map(|(_, user)| user)
-            .filter(|found| found.id == user.id),
+        false => {
+            authz_provider::user(request, user.username.as_bytes(), &wants)?.map(|(_, user)| user)
+        }
     };
     let Some(found) = found else { return Ok(()) };
     for (variable, value) in export.values(&found) {

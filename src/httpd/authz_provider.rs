@@ -7,6 +7,7 @@ use super::pool::Pool;
 use super::request::Request;
 use super::require_line::{Command, Line};
 use super::{child, ffi, guard, log};
+use crate::authn::Site;
 use crate::authz::{self, Group, Permission, Rule, Staff, Superuser};
 use crate::error::Error;
 use crate::user::{User, Wants};
@@ -139,21 +140,25 @@ pub(super) fn user(
     name: &[u8],
     wants: &Wants,
 ) -> Result<Option<KnownUser>, Error> {
-    let granted = request.memo().granted(name);
-    let site = match &granted {
-        Some((_, user)) if user.known.cover(wants) => return Ok(granted),
-        Some((site, _)) => Arc::clone(site),
-        None => child::site(request.config())?,
+    let (site, known) = match request.memo().granted(name) {
+        Some((site, user)) if user.known.cover(wants) => return Ok(Some((site, user))),
+        Some((site, user)) => (site, Some(user)),
+        None => (child::site(request.config())?, None),
     };
     let memo = request.top().memo();
-    if let Some(user) = memo.looked_up(&site, name, wants) {
-        return Ok(user.map(|user| (site, user)));
-    }
-    let wants = request.config().map_or_else(|| wants.clone(), |config| config.wants.or(wants));
-    let (username, _) = crate::authn::decode(name, b"");
-    let known = &site.site;
-    let user =
-        authz::groups_for_user(&*known.store, &known.model, &wants, &username, &memo.patience)?;
-    memo.look_up(&site, name, &wants, &user);
-    Ok(user.map(|user| (site, user)))
+    let found = match memo.looked_up(&site, name, wants) {
+        Some(found) => found,
+        None => {
+            let config = request.config();
+            let wants = config.map_or_else(|| wants.clone(), |config| config.wants.or(wants));
+            let (username, _) = crate::authn::decode(name, b"");
+            let Site { store, model, .. } = &site.site;
+            let found = authz::groups_for_user(&**store, model, &wants, &username, &memo.patience)?;
+            memo.look_up(&site, name, &wants, &found);
+            found
+        }
+    };
+    // By a query of the administrator's, another's row may answer to the name of this one.
+    let same = |found: &Arc<User>| known.is_none_or(|known| known.id == found.id);
+    Ok(found.filter(same).map(|user| (site, user)))
 }

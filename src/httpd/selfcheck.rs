@@ -12,9 +12,7 @@ use crate::config::Config;
 use crate::inspect::{Capacity, Finding, Verdict, inspect};
 use crate::user::Wants;
 use std::ffi::{CStr, CString, c_int};
-use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -222,8 +220,7 @@ fn ask_as_child(
     if pid == 0 {
         drop(ours);
         let done = guard(false, || {
-            // SAFETY: the descriptor is the stream's, which gives it up.
-            let mut out = unsafe { File::from_raw_fd(theirs.into_raw_fd()) };
+            let mut out = theirs;
             let mut tell = |finding: Finding| drop(writeln!(out, "{finding}"));
             // SAFETY: ends this process alone, should nobody else.
             unsafe { libc::alarm(PATIENCE.as_secs() as u32 + 5) };

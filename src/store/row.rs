@@ -25,9 +25,14 @@ pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: &Wants) -> Result<F
         return Err(OTHER_ANSWER.into());
     };
     let Some(id) = id else { return Ok(Found::Nobody) };
+    let username = username.unwrap_or_default();
+    // REMOTE_USER would end there, and may be somebody else's name.
+    if username.contains('\0') {
+        return Err("the user's name holds a NUL".into());
+    }
     Ok(Found::One(Arc::new(User {
         id,
-        username: username.unwrap_or_default(),
+        username,
         password: Zeroizing::new(password.unwrap_or_default()),
         is_active: is_true(is_active),
         groups: list(groups).ok_or("the user's groups are no list of names")?,
@@ -110,6 +115,8 @@ mod tests {
         assert!(read(vec![one(), one()], &["auth.User"]).unwrap_err().contains("UNIQUE"));
         assert_eq!(read(vec![one(), one()], &["auth.User", "lookup=iexact"]), Ok(Found::Several));
         assert_eq!(read(vec![vec![]], &["auth.User"]), Err(OTHER_ANSWER.into()));
+        let name = row(["1", "admin\0x", "x", "1", "-", "-", "-", "-"]);
+        assert!(read(vec![name], &["auth.User"]).unwrap_err().contains("NUL"));
         let groups = row(["1", "a", "x", "1", "{}", "-", "-", "-"]);
         assert!(read(vec![groups], &["auth.User"]).unwrap_err().contains("groups"));
     }

@@ -20,6 +20,10 @@ use tokio::time::timeout_at;
 /// Two hours, the system's own, is longer than most firewalls remember a connection.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// MariaDB cuts the list of a user's groups at this length, and may be set to little of it; MySQL
+/// knows the setting and has no need of it. As much as a packet holds.
+const WHOLE_LISTS: &str = "SESSION group_concat_max_len = 16777215";
+
 impl Connector for Connections {
     type Connection = Connection;
 
@@ -97,7 +101,11 @@ impl Connections {
                     other => return other.map(|()| (channel, local)),
                 }
             }
-            for sql in ["SET NAMES utf8mb4", "SET SESSION TRANSACTION READ ONLY"] {
+            for sql in [
+                "SET NAMES utf8mb4",
+                "SET SESSION TRANSACTION READ ONLY",
+                &format!("SET {WHOLE_LISTS}"),
+            ] {
                 match statement::run(&mut channel, sql).await {
                     Ok(()) | Err(Trouble::Server { .. }) => {}
                     Err(trouble) => return Err(trouble),
@@ -121,7 +129,8 @@ impl Connections {
         let (seconds, millis) = (self.timeout.as_secs_f64(), self.timeout.as_millis());
         if mariadb {
             format!(
-                "SET NAMES utf8mb4, SESSION tx_read_only = 1, SESSION max_statement_time = {seconds}"
+                "SET NAMES utf8mb4, SESSION tx_read_only = 1, \
+                 SESSION max_statement_time = {seconds}, {WHOLE_LISTS}"
             )
         } else {
             format!(

@@ -17,6 +17,8 @@ pub(super) enum Trouble {
     Io(io::Error),
     /// The server answered with an error.
     Server { code: u16, message: String },
+    /// It, or who stands before it, ends the line with an error that belongs to no question.
+    Farewell { code: u16, message: String },
     /// It does not log us in, or we do not log in there; the text holds the remedy.
     Login(String),
     /// The statement has more parameters, or fewer, than there are values.
@@ -52,7 +54,7 @@ impl Trouble {
             Self::Login(reason) => return Failure::Refused(format!("{place}: {reason}")),
             Self::Protocol(reason) => return Failure::Broken(format!("{place}: {reason}")),
             Self::Parameters => return Failure::Broken(format!("{place}: {PARAMETERS}")),
-            Self::Server { code, message } => {
+            Self::Server { code, message } | Self::Farewell { code, message } => {
                 let remedy = match code {
                     1045 | 1698 => {
                         ": is the password in the URL or of AuthDjangoDatabasePassword right, and \
@@ -95,6 +97,7 @@ impl Trouble {
             Self::Io(error) => return Failure::Broken(gone(error)),
             Self::Login(reason) => return Failure::Broken(reason.clone()),
             Self::Protocol(reason) => return Failure::Broken((*reason).to_owned()),
+            Self::Farewell { message, .. } => return Failure::Broken(lower(message)),
             Self::Parameters => return Failure::Query(PARAMETERS.into()),
             Self::Server { code, message } => (*code, lower(message)),
         };

@@ -57,7 +57,7 @@ impl Channel {
         let head = self.line.read_u32_le().await?;
         let length = head & LONGEST;
         if length == LONGEST {
-            return Err(Trouble::Protocol("the answer is too long"));
+            return Err(TOO_LONG);
         }
         // Grows with what comes, not with what is promised.
         let mut payload = Zeroizing::new(Vec::new());
@@ -65,11 +65,15 @@ impl Channel {
         if u32::try_from(payload.len()) != Ok(length) {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        // A server that goes away says so in a packet that belongs to no question.
+        let in_turn = head >> 24 == u32::from(self.sequence);
         if payload.first() == Some(&0xff) {
-            return Err(Reader(&payload).error().unwrap_or(GARBLED));
+            let (code, message) = Reader(&payload).error().ok_or(GARBLED)?;
+            return Err(match in_turn {
+                true => Trouble::Server { code, message },
+                false => Trouble::Farewell { code, message },
+            });
         }
-        if head >> 24 != u32::from(self.sequence) {
+        if !in_turn {
             return Err(Trouble::Protocol("packets come out of order"));
         }
         self.sequence = self.sequence.wrapping_add(1);
@@ -83,6 +87,7 @@ impl Channel {
     }
 }
 
+pub(super) const TOO_LONG: Trouble = Trouble::Protocol("the answer is too long");
 pub(super) const GARBLED: Trouble = Trouble::Protocol("a packet that cannot be read");
 
 /// What a packet holds: overwritten when dropped, since it may be a hash.
@@ -93,6 +98,7 @@ impl Packet {
         Reader(&self.0)
     }
 
+    /// How many bytes it has.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -148,14 +154,14 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    fn error(mut self) -> Option<Trouble> {
+    fn error(mut self) -> Option<(u16, String)> {
         self.byte()?;
         let code = u16::try_from(self.number(2)?).ok()?;
         // Before the client has said what it understands, no SQLSTATE is sent.
         if self.0.first() == Some(&b'#') {
             self.take(6)?;
         }
-        Some(Trouble::Server { code, message: String::from_utf8_lossy(self.rest()).into_owned() })
+        Some((code, String::from_utf8_lossy(self.rest()).into_owned()))
     }
 }
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::error::Trouble;
-use super::packet::{Channel, GARBLED, Packet, put_long_text};
+use super::packet::{Channel, GARBLED, Packet, TOO_LONG, put_long_text};
 use crate::store::question::Row;
 use std::borrow::Cow;
 
@@ -70,7 +70,7 @@ pub(super) async fn execute(
         }
         memory += size_of::<Row>() + count * size_of::<Option<String>>() + packet.len();
         if memory > MOST_MEMORY {
-            return Err(Trouble::Protocol("the answer is too long"));
+            return Err(TOO_LONG);
         }
         rows.push(row(&packet, count).ok_or(GARBLED)?);
     }
@@ -126,3 +126,6 @@ fn row(packet: &Packet, count: usize) -> Option<Row> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

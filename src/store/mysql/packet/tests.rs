@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::failure::Failure;
 use tokio::io::duplex;
 
 /// What `receive` makes of these bytes from a server.
@@ -24,12 +25,23 @@ fn packets_whole_and_broken() {
         (b"\xff\xff\xff\0", "Protocol"),
         (b"\x01\0\0\x05a", "Protocol"),
         (b"\x01\0\0\0\xff", "Protocol"),
-        (b"\x0c\0\0\x07\xff\x15\x04#28000abc", "Server { code: 1045, message: \"abc\" }"),
+        (b"\x0c\0\0\0\xff\x15\x04#28000abc", "Server { code: 1045, message: \"abc\" }"),
+        (b"\x0c\0\0\x07\xff\x15\x04#28000abc", "Farewell { code: 1045, message: \"abc\" }"),
         (b"\x06\0\0\0\xff\x10\x04abc", "Server { code: 1040, message: \"abc\" }"),
     ] {
         let trouble = format!("{:?}", received(bytes).unwrap_err());
         assert!(trouble.starts_with(kind), "{bytes:?}: {trouble}");
     }
+}
+
+/// It says why the line ends, whatever its number: the question goes to another one.
+#[test]
+fn an_error_out_of_turn_is_a_farewell() {
+    let trouble = received(b"\x0c\0\0\x07\xff\xd6\x07#HY000abc").unwrap_err();
+    assert_eq!(trouble.querying("5 s"), Failure::Broken("abc".into()));
+    assert_eq!(trouble.connecting("db"), Failure::Refused("db: abc".into()));
+    let trouble = received(b"\x0c\0\0\0\xff\xd6\x07#HY000abc").unwrap_err();
+    assert_eq!(trouble.querying("5 s"), Failure::Query("abc".into()));
 }
 
 #[test]
