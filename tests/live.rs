@@ -29,3 +29,4 @@ mod sqlite;
 mod store_mysql;
 mod store_postgres;
 mod unavailable;
+mod valid_user;
