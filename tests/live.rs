@@ -20,6 +20,8 @@ mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod logins;
+mod media;
 mod permissions;
 mod queries;
 mod readme;

@@ -48,11 +48,6 @@ impl<'a> Command<'a> {
         unsafe { Server::new(self.raw.server) }
     }
 
-    /// The first word of a directive's arguments.
-    pub(super) fn first_word(&self, node: Node<'_>) -> Option<String> {
-        self.pool.words(node.args()).into_iter().next()
-    }
-
     /// Notes in the section's configuration what the line will ask of a user's row.
     pub(super) fn wants(&self, wants: &Wants) {
         if self.alias().is_some() {

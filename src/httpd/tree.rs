@@ -39,6 +39,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The first word behind the name, without its quotes.
+    pub(super) fn first_word(self) -> &'a [u8] {
+        let args = self.args().to_bytes().trim_ascii_start();
+        let word = match args.split_first() {
+            Some((quote @ (b'"' | b'\''), rest)) => rest.split(|byte| byte == quote).next(),
+            _ => args.split(u8::is_ascii_whitespace).next(),
+        };
+        word.unwrap_or_default()
+    }
+
     /// The section around it; none at the top of a file.
     pub(super) fn parent(self) -> Option<Self> {
         // SAFETY: `new`; the links of a node lead to nodes of the same tree.

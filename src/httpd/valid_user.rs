@@ -104,13 +104,12 @@ fn look(command: &Command<'_>) {
         ANY.iter().any(|name| section.is(name)) && !section.parent().is_some_and(no_alternatives)
     });
     let section = alternative.parent();
-    if section.is_some_and(no_alternatives) || !is_line(command, line, |name| name == "valid-user")
-    {
+    if section.is_some_and(no_alternatives) || !is_valid_user(line) {
         return;
     }
     // Nothing leads back from a line at the top of .htaccess: see `seen`.
     let first = section.and_then(|section| section.children().next()).unwrap_or(alternative);
-    if let Some(ours) = find(first, &POINTLESS, &|node| is_ours(command, node)) {
+    if let Some(ours) = find(first, &POINTLESS, is_ours) {
         warn(command, line, ours);
     }
 }
@@ -122,10 +121,10 @@ pub(super) fn seen(command: &Command<'_>) {
     }
     let Some(line) = command.directive() else { return };
     let top = climb(line, |section| POINTLESS.iter().any(|name| section.is(name)));
-    if top.parent().is_some() || !is_ours(command, line) {
+    if top.parent().is_some() || !is_ours(line) {
         return;
     }
-    if let Some(valid_user) = find(top, &ANY, &|node| is_valid_user(command, node)) {
+    if let Some(valid_user) = find(top, &ANY, is_valid_user) {
         warn(command, valid_user, line);
     }
 }
@@ -144,11 +143,7 @@ fn climb<'a>(from: Node<'a>, through: impl Fn(Node<'a>) -> bool) -> Node<'a> {
 }
 
 /// The first of such lines from `first` on, in the sections `through` too.
-fn find<'a>(
-    first: Node<'a>,
-    through: &[&str],
-    wanted: &dyn Fn(Node<'a>) -> bool,
-) -> Option<Node<'a>> {
+fn find<'a>(first: Node<'a>, through: &[&str], wanted: fn(Node<'a>) -> bool) -> Option<Node<'a>> {
     first.onwards().find_map(|node| {
         if wanted(node) {
             return Some(node);
@@ -159,21 +154,21 @@ fn find<'a>(
 }
 
 /// NAME in `Require NAME`; `not` in `Require not NAME`.
-fn rule(command: &Command<'_>, node: Node<'_>) -> Option<String> {
-    node.is("Require").then(|| command.first_word(node))?
+fn rule(node: Node<'_>) -> Option<&[u8]> {
+    node.is("Require").then(|| node.first_word())
 }
 
-fn is_valid_user(command: &Command<'_>, node: Node<'_>) -> bool {
-    rule(command, node).is_some_and(|rule| rule.as_bytes() == NAME.to_bytes())
+fn is_valid_user(node: Node<'_>) -> bool {
+    rule(node) == Some(NAME.to_bytes())
 }
 
-fn is_ours(command: &Command<'_>, node: Node<'_>) -> bool {
+fn is_ours(node: Node<'_>) -> bool {
     let ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
-    rule(command, node).is_some_and(|rule| ours.contains(&rule))
+    rule(node).is_some_and(|rule| ours.iter().any(|name| name.as_bytes() == rule))
 }
 
 fn warn(command: &Command<'_>, valid_user: Node<'_>, ours: Node<'_>) {
-    let rule = rule(command, ours).unwrap_or_default();
+    let rule = String::from_utf8_lossy(ours.first_word());
     let text = || {
         format!(
             "{}: Require valid-user lets every user in, whatever Require {rule} ({}) asks for, \
