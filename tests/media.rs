@@ -62,7 +62,7 @@ fn start(mpm: &str, database: &Database, dir: &Path) -> Httpd {
     let dir = dir.display();
     let config = format!(
         "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
-         LogLevel authnz_django:debug\n\
+         AuthDjangoCacheTimeout off\nLogLevel authnz_django:debug\n\
          Alias /plain {dir}/plain\nAlias /another {dir}/media\n\
          <Directory {dir}/plain>\nRequire all granted\n</Directory>\n\
          <Directory {dir}/media/photos>\nOptions +Indexes\n</Directory>\n\
@@ -298,7 +298,7 @@ fn listings_index_pages_and_documents_of_errors_cost_one_hash_and_one_query() {
     database.sql("ALTER ROLE apache SET log_statement = 'all'");
     let Database::Postgresql(cluster) = &database else { panic!() };
     let dir = files();
-    let verified = "user bob: password verified";
+    let verified = "user bob: password verified for";
     for mpm in MPMS {
         let httpd = start(mpm, &database, &dir);
         // bob has no business in secret; the page of the refusal is one that he may see.
