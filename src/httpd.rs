@@ -22,6 +22,8 @@ mod request;
 mod require_line;
 mod selfcheck;
 mod socache;
+mod tree;
+mod valid_user;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -94,13 +96,15 @@ extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
                 ffi::APR_HOOK_REALLY_LAST as c_int,
             );
         }
+        valid_user::clear();
         authn_provider::register(pool);
         authz_provider::register(pool);
         query::register(pool);
     });
 }
 
-/// All modules are loaded and no directive was read: the moment to wrap `Require group`.
+/// All modules are loaded and no directive was read: the moment to wrap `Require group` and
+/// `Require valid-user`.
 extern "C" fn pre_config(
     pool: *mut ffi::apr_pool_t,
     _log: *mut ffi::apr_pool_t,
@@ -113,6 +117,7 @@ extern "C" fn pre_config(
         selfcheck::clear();
         group::wrap(pool);
         socache::register(pool);
+        valid_user::wrap(pool);
         ffi::OK as c_int
     })
 }

@@ -72,7 +72,8 @@ fn rules_combine_as_httpd_combines_them() {
     for (name, rule) in rules {
         config += &format!("<Location /{name}>\n{rule}\n</Location>\n");
     }
-    let httpd = start(Setup::new("rules", config), &[]);
+    let mut httpd = start(Setup::new("rules", config), &[]);
+    httpd.expect_in_log("Require valid-user lets every user in");
     let alice = |path| (path, "alice", "alice secret");
     let bob = |path| (path, "bob", "bob secret");
     for ((path, user, password), status) in [

@@ -6,7 +6,7 @@ use super::child::KnownSite;
 use super::pool::Pool;
 use super::request::Request;
 use super::require_line::{Command, Line};
-use super::{child, ffi, guard, log};
+use super::{child, ffi, guard, log, valid_user};
 use crate::authn::Site;
 use crate::authz::{self, Group, Permission, Rule, Staff, Superuser};
 use crate::error::Error;
@@ -52,6 +52,7 @@ pub(super) fn register_as(
     name: &'static CStr,
     provider: &'static ffi::authz_provider,
 ) {
+    valid_user::know(name);
     // SAFETY: called while the configuration is set up, with its pool; name and table are static.
     unsafe {
         ffi::ap_register_auth_provider(

@@ -6,11 +6,11 @@
 //! section that was there before. Where no file is set, it is not asked.
 
 use super::authz_provider::{DEFECT, Provider, judge, register_as, status};
-use super::ffi;
 use super::guard::{self, guard};
 use super::pool::Pool;
 use super::request::Request;
 use super::require_line::{Command, Line};
+use super::{ffi, valid_user};
 use crate::authz::Group;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -46,6 +46,7 @@ pub(super) fn wrap(pool: Pool<'_>) {
         register_as(pool, NAME, &PROVIDER.0);
         return;
     }
+    valid_user::know(NAME);
     // The owner of the name counted it. Counting it again would hide from httpd that some other
     // provider must be asked for sub-requests (httpd 2.4, ap_setup_auth_internal).
     // SAFETY: the pool is that of the configuration; all else is static.

@@ -93,16 +93,33 @@ pub(super) fn request_limited(
     key: &str,
     text: impl FnOnce() -> String,
 ) {
-    if !wants(about, level) {
-        return;
-    }
-    if let Some(held_back) = may_say(&SAID, key, Instant::now()) {
-        let mut text = text();
-        if held_back > 0 {
-            text.push_str(&format!(" ({held_back} more like it in between)"));
-        }
+    if wants(about, level)
+        && let Some(text) = limited(key, text)
+    {
         request(about, level, &text);
     }
+}
+
+/// The same about a server.
+#[track_caller]
+pub(super) fn server_limited(
+    about: Server,
+    level: Level,
+    key: &str,
+    text: impl FnOnce() -> String,
+) {
+    if let Some(text) = limited(key, text) {
+        server(Some(about), level, &text);
+    }
+}
+
+fn limited(key: &str, text: impl FnOnce() -> String) -> Option<String> {
+    let held_back = may_say(&SAID, key, Instant::now())?;
+    let mut text = text();
+    if held_back > 0 {
+        text.push_str(&format!(" ({held_back} more like it in between)"));
+    }
+    Some(text)
 }
 
 /// Whether the line may be said now and, if so, how many were held back.

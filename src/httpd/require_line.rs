@@ -1,9 +1,11 @@
 //! The words of a Require line: read, and looked at by their rule, when the line is; expressions
 //! among them evaluated for each request.
 
+use super::log::Server;
 use super::pool::Pool;
 use super::request::Request;
-use super::{bytes, ffi, module, selfcheck};
+use super::tree::Node;
+use super::{bytes, ffi, module, selfcheck, valid_user};
 use crate::authz::Rule;
 use crate::config::Config;
 use crate::error::Error;
@@ -26,25 +28,29 @@ impl<'a> Command<'a> {
         unsafe { Self { raw: &*raw, pool: Pool::new((*raw).pool) } }
     }
 
-    /// Whether the line is that of `<AuthzProviderAlias>`, which httpd reads as if it stood in the
-    /// section around it. What an alias asks must not be asked wherever it is not named.
-    fn is_alias(&self) -> bool {
-        let mut node = self.raw.directive.cast_const();
+    /// The directive or, where `<AuthzProviderAlias>` has its line read, the last one in it.
+    pub(super) fn directive(&self) -> Option<Node<'a>> {
         // SAFETY: `new`; the tree of directives outlives the command.
-        while let Some(directive) = unsafe { node.as_ref() } {
-            // SAFETY: as above.
-            let name = unsafe { bytes(directive.directive) };
-            if name.eq_ignore_ascii_case(b"<AuthzProviderAlias") {
-                return true;
-            }
-            node = directive.parent;
-        }
-        false
+        unsafe { Node::new(self.raw.directive) }
+    }
+
+    /// The name that `<AuthzProviderAlias>` gives to the line, which httpd reads as if it stood in
+    /// the section around it. What an alias asks must not be asked wherever it is not named.
+    pub(super) fn alias(&self) -> Option<String> {
+        let section = self.directive()?.outwards().find(|node| node.is("<AuthzProviderAlias"))?;
+        let name = self.pool.words(section.args()).into_iter().nth(1)?;
+        Some(name.trim_end_matches('>').to_owned())
+    }
+
+    /// The server that the line is for.
+    pub(super) fn server(&self) -> Server {
+        // SAFETY: `new`; a server lives as long as the configuration.
+        unsafe { Server::new(self.raw.server) }
     }
 
     /// Notes in the section's configuration what the line will ask of a user's row.
     pub(super) fn wants(&self, wants: &Wants) {
-        if self.is_alias() {
+        if self.alias().is_some() {
             return;
         }
         selfcheck::note_wants(wants);
@@ -79,6 +85,7 @@ impl<'a> Command<'a> {
     /// # Safety
     /// `place` is where httpd asked for the result.
     pub(super) unsafe fn accept<T>(&self, parsed: T, place: *mut *const c_void) -> *const c_char {
+        valid_user::seen(self);
         // SAFETY: the caller's promise.
         unsafe { *place = self.pool.allocate(parsed).cast() };
         ptr::null()

@@ -7,7 +7,8 @@
 
 use super::guard::guard;
 use super::log::Server;
-use super::{bytes, child, ffi, module};
+use super::tree::Node;
+use super::{child, ffi, module};
 use crate::config::Config;
 use crate::inspect::{Capacity, Finding, Verdict, inspect};
 use crate::user::Wants;
@@ -69,18 +70,14 @@ pub(super) fn note(cmd: &ffi::cmd_parms, config: *const Config) {
     if notes.sections.iter().any(|note| ptr::eq(note.config, config)) {
         return;
     }
-    // SAFETY: httpd's tree, whose nodes and strings live as long as the configuration.
-    let (section, place) = unsafe {
-        let directive = &*cmd.directive;
-        let file = String::from_utf8_lossy(bytes(directive.filename));
-        let mut place = format!("{file}:{}", directive.line_num);
-        if let Some(section) = directive.parent.as_ref() {
-            let name = String::from_utf8_lossy(bytes(section.directive));
-            let args = String::from_utf8_lossy(bytes(section.args));
-            place.push_str(&format!(" {name} {args}"));
-        }
-        (directive.parent.cast_const(), place)
-    };
+    // SAFETY: httpd's tree, whose nodes live as long as the configuration.
+    let Some(directive) = (unsafe { Node::new(cmd.directive) }) else { return };
+    let mut place = directive.place();
+    if let Some(section) = directive.parent() {
+        place.push_str(&format!(" {section}"));
+    }
+    // SAFETY: as above.
+    let section = unsafe { (*cmd.directive).parent.cast_const() };
     notes.sections.push(Note { config, server: cmd.server, section, place });
 }
 

@@ -38,13 +38,19 @@ pub fn get(port: u16, path: &str, headers: &str) -> Response {
 
 /// Sends a whole request, and reads the whole answer.
 pub fn send(port: u16, request: &str) -> std::io::Result<Response> {
+    let answer = exchange(port, request)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    parse(&answer).ok_or_else(|| std::io::Error::other(format!("not an answer: {answer:?}")))
+}
+
+/// The same, with the answer's bytes as they came.
+pub fn exchange(port: u16, request: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    parse(&answer).ok_or_else(|| std::io::Error::other(format!("not an answer: {answer:?}")))
+    Ok(answer)
 }
 
 fn parse(answer: &str) -> Option<Response> {
