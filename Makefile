@@ -23,7 +23,7 @@ export DJANGO_VENV := $(CURDIR)/target/venv
 
 ARTEFACT := target/release/libmod_authnz_django.so
 
-.PHONY: help setup build check unit test demo figures install uninstall clean
+.PHONY: help setup build check unit test demo figures image install uninstall clean
 
 help: ## Say what there is to make
 	@echo "mod_authnz_django: protects what Apache serves with the users and groups of a Django site"
@@ -71,6 +71,13 @@ figures: ## Measure a first login against mod_wsgi with Django's handlers, and a
 	@tests/setup.sh test
 	$(MAKE) build
 	exec target/venv/bin/python tests/figures.py
+
+image: ## Build the container images with buildah, where there is no docker (as root, or through sudo)
+	@tests/setup.sh image
+	$(MAKE) build
+	become=
+	[ "$$(id -u)" = 0 ] || become=sudo
+	exec $$become docker/build.sh
 
 # `sudo make install` after `make build` compiles nothing as root.
 $(MODULE):

@@ -74,6 +74,8 @@ script "arrows can fail" tests/arrows.sh --self-test
 script "make install" tests/install.sh
 script "make demo" env DEMO_ONCE=1 DB=sqlite PORT="$(free_port)" tests/demo.sh
 script "make demo DB=postgresql" env DEMO_ONCE=1 DB=postgresql PORT="$(free_port)" tests/demo.sh
+# Of Debian and Ubuntu alone can debootstrap make the images' base.
+if command -v apt-get >/dev/null; then script "docker/compose.yaml" tests/image.sh; fi
 
 awk -v died="$died" '
     /^test .* \.\.\. FAILED$/ { names = names "  " $0 "\n" }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing else: tests/setup.sh build|check|demo|postgresql|test
+# Installs what is missing, and nothing else: tests/setup.sh build|check|demo|image|postgresql|test
 # Debian and Ubuntu packages as root, or through sudo; Django into target/venv, never into the system.
 # Nothing missing: nothing said, and no more than a moment spent.
 set -euo pipefail
@@ -36,6 +36,11 @@ postgresql_packages() {
     need postgresql "a PostgreSQL cluster of our own" '/usr/lib/postgresql/*/bin/initdb'
 }
 
+image_packages() {
+    need buildah "builds the images of docker/ where there is no container engine"
+    need debootstrap "makes the base of these images"
+}
+
 test_packages() {
     # Not mariadb-server, which would make a server of the system's, and its user.
     need mariadb-server-core "a MariaDB server of our own" /usr/sbin/mariadbd
@@ -45,6 +50,7 @@ test_packages() {
     need pgbouncer "the module behind PgBouncer in transaction mode"
     need libapache2-mod-wsgi-py3 "mod_wsgi, to compare answers and to share a SQLite file with"
     need redis-server "verified passwords shared by several machines"
+    need python3-yaml "reads docker/compose.yaml"
     need iproute2 "networks that swallow packets"
     need sqlite3 "looks into the databases"
     need openssl "certificates for databases over TLS"
@@ -209,10 +215,11 @@ case $stage in
     build) build_packages; install_packages; rust ;;
     check) build_packages; install_packages; rust; rust_tools ;;
     demo) build_packages; demo_packages; install_packages; rust; venv ;;
+    image) build_packages; image_packages; install_packages; rust ;;
     postgresql) build_packages; demo_packages; postgresql_packages; install_packages; rust; venv ;;
     test)
-        build_packages; demo_packages; postgresql_packages; test_packages; install_packages; rust
+        build_packages; demo_packages; postgresql_packages; image_packages; test_packages; install_packages; rust
         venv; mysql_driver; other_djangos; apache2_layout
         ;;
-    *) fail "unknown stage '$stage': build, check, demo, postgresql or test" ;;
+    *) fail "unknown stage '$stage': build, check, demo, image, postgresql or test" ;;
 esac
