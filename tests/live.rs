@@ -22,6 +22,7 @@ mod groups;
 mod hashers;
 mod lifecycle;
 mod permissions;
+mod proxy;
 mod queries;
 mod readme;
 mod requests;
