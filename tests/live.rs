@@ -21,6 +21,7 @@ mod export;
 mod groups;
 mod hashers;
 mod lifecycle;
+mod mod_wsgi;
 mod permissions;
 mod proxy;
 mod queries;
