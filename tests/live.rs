@@ -32,3 +32,4 @@ mod sqlite;
 mod store_mysql;
 mod store_postgres;
 mod unavailable;
+mod xsendfile;
