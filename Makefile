@@ -67,10 +67,11 @@ test: ## Install what is missing, build, run every unit and integration test, co
 demo: ## Start Apache with the module and a Django site of its own, to try it with curl
 	@exec tests/demo.sh
 
-figures: ## Measure a first login against mod_wsgi with Django's handlers, and a child's memory
+figures: ## Measure a first login against mod_wsgi with Django's handlers, a child's memory, and files against X-Sendfile
 	@tests/setup.sh test
 	$(MAKE) build
-	exec target/venv/bin/python tests/figures.py
+	target/venv/bin/python tests/figures.py
+	exec target/venv/bin/python tests/figures_files.py
 
 image: ## Build the container images with buildah, where there is no docker (as root, or through sudo)
 	@tests/setup.sh image

@@ -15,12 +15,6 @@ fn base(url: &str) -> String {
     format!("AuthDjangoDatabase {url}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n")
 }
 
-/// The statements that PostgreSQL was sent since it started.
-fn statements(cluster: &Cluster) -> usize {
-    let log = fs::read_to_string(cluster.dir.join("log")).unwrap();
-    log.lines().filter(|line| line.contains("LOG:  execute") && line.contains("auth_user")).count()
-}
-
 #[test]
 fn a_listing_of_thirty_files_verifies_once_and_asks_once() {
     let (cluster, _) = Cluster::start("auth.User");
@@ -38,11 +32,11 @@ fn a_listing_of_thirty_files_verifies_once_and_asks_once() {
             fs::write(dir.join(format!("htdocs/list/file-{n}.txt")), "x").unwrap();
         }
         let httpd = setup.start_in(dir, port);
-        let before = statements(&cluster);
+        let before = cluster.questions();
         let page = httpd.get_as("/list/", "alice", "alice secret");
         assert_eq!(page.status, 200);
         assert!(page.body.contains("file-29.txt"), "{}", page.body);
-        assert_eq!(statements(&cluster) - before, 1, "{mpm}");
+        assert_eq!(cluster.questions() - before, 1, "{mpm}");
         assert_eq!(httpd.count_in_log("user alice: password verified"), 1, "{mpm}");
         httpd.finish();
     }
@@ -81,9 +75,9 @@ fn one_request_is_one_query_whoever_vouches() {
     fs::write(dir.join("users"), format!("alice:{FILE_PASSWORD}\nzoe:{FILE_PASSWORD}\n")).unwrap();
     let httpd = setup.start_in(dir, port);
     for (user, status) in [("alice", 200), ("zoe", 401)] {
-        let before = statements(&cluster);
+        let before = cluster.questions();
         assert_eq!(httpd.status("/secret/", user, "secret"), status);
-        assert_eq!(statements(&cluster) - before, 1, "{user}");
+        assert_eq!(cluster.questions() - before, 1, "{user}");
     }
     httpd.finish();
 }

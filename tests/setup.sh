@@ -51,6 +51,8 @@ test_packages() {
     need libapache2-mod-wsgi-py3 "mod_wsgi, to compare answers and to share a SQLite file with"
     need redis-server "verified passwords shared by several machines"
     need python3-yaml "reads docker/compose.yaml"
+    need libapache2-mod-xsendfile "a view that decides and Apache that serves, in apache/examples/xsendfile.conf"
+    need apache2-utils "ab, which asks as fast as it is answered: make figures"
     need iproute2 "networks that swallow packets"
     need sqlite3 "looks into the databases"
     need openssl "certificates for databases over TLS"
@@ -59,7 +61,7 @@ test_packages() {
 }
 
 # What a package's own scripts would do to the system's servers (make a PostgreSQL cluster, start
-# PgBouncer, switch mod_wsgi on in the system's Apache) is left out: dpkg finds these names first, and
+# PgBouncer, switch a module on in the system's Apache) is left out: dpkg finds these names first, and
 # they do nothing for the packages that we install. A running system server is not touched.
 quiet_path() {
     local dir=$target/quiet name
@@ -69,7 +71,7 @@ quiet_path() {
 #!/bin/sh
 # Made by tests/setup.sh: mod_authnz_django's tests start servers of their own.
 case "${DPKG_MAINTSCRIPT_PACKAGE:-}" in
-    postgresql-[0-9]* | pgbouncer | redis-server | libapache2-mod-wsgi-py3) exit 0 ;;
+    postgresql-[0-9]* | pgbouncer | redis-server | libapache2-mod-wsgi-py3 | libapache2-mod-xsendfile) exit 0 ;;
 esac
 self=${0##*/}
 for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do

@@ -19,6 +19,19 @@ impl Response {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
+
+    /// The cookie of that name which the answer sets, as a client sends it back.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let set =
+            self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+        let mut cookies = set.map(|(_, value)| value.split(';').next().unwrap());
+        cookies.find(|cookie| cookie.starts_with(&format!("{name}="))).map(str::to_owned)
+    }
+
+    /// The body, which is JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{self:?}: {e}"))
+    }
 }
 
 /// The header of credentials, in whatever encoding.

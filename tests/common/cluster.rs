@@ -153,6 +153,14 @@ impl Cluster {
         format!("postgresql://apache:{PASSWORD}@127.0.0.1:{}/site", self.port)
     }
 
+    /// The questions for a user that the server was sent since it started, once the role's
+    /// `log_statement` is `all`.
+    pub fn questions(&self) -> usize {
+        let log = fs::read_to_string(self.dir.join("log")).unwrap();
+        let asked = |line: &&str| line.contains("LOG:  execute") && line.contains("auth_user");
+        log.lines().filter(asked).count()
+    }
+
     /// How many connections the module has now.
     pub fn connections(&self) -> usize {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'apache'";

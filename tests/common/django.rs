@@ -100,6 +100,19 @@ pub fn python<'a>(version: &str, script: &str, database: &str, model: &str) -> &
     Box::leak(Box::new(command))
 }
 
+/// The tables that the site of `remote_settings.py` needs beside those of the reference project, in
+/// the SQLite file `path`, and the users `names`: `-bob` is not active.
+pub fn prepare(path: &Path, names: &[&str]) {
+    let path = path.to_str().unwrap();
+    run(python("5.2", "remote_prepare.py", path, "auth.User").args(names));
+}
+
+/// Where that site is, for programs that import it, and the examples that it is built from.
+pub fn site_path() -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    format!("{root}/tests/django:{root}/apache/examples")
+}
+
 /// Django's own `check_password` and `groups_for_user` (`contrib/auth/handlers/modwsgi.py`).
 pub struct Oracle {
     child: Child,
