@@ -31,5 +31,6 @@ mod selfcheck;
 mod sqlite;
 mod store_mysql;
 mod store_postgres;
+mod subversion;
 mod unavailable;
 mod valid_user;
