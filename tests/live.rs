@@ -34,3 +34,4 @@ mod store_postgres;
 mod subversion;
 mod unavailable;
 mod valid_user;
+mod webdav;
