@@ -18,6 +18,7 @@ mod contexts;
 mod differential;
 mod environment;
 mod export;
+mod git;
 mod groups;
 mod hashers;
 mod lifecycle;
