@@ -53,6 +53,11 @@ test_packages() {
     need python3-yaml "reads docker/compose.yaml"
     need libapache2-mod-xsendfile "a view that decides and Apache that serves, in apache/examples/xsendfile.conf"
     need apache2-utils "ab, which asks as fast as it is answered: make figures"
+    need libapache2-mod-svn "mod_dav_svn, for apache/examples/subversion.conf"
+    need subversion "its client, and svnadmin" /usr/bin/svn
+    need cadaver "a WebDAV client" /usr/bin/cadaver
+    need litmus "asks a WebDAV server everything" /usr/bin/litmus
+    need git "git-http-backend, and its client" /usr/lib/git-core/git-http-backend
     need iproute2 "networks that swallow packets"
     need sqlite3 "looks into the databases"
     need openssl "certificates for databases over TLS"
@@ -61,7 +66,7 @@ test_packages() {
 }
 
 # What a package's own scripts would do to the system's servers (make a PostgreSQL cluster, start
-# PgBouncer, switch a module on in the system's Apache) is left out: dpkg finds these names first, and
+# PgBouncer, switch modules on in the system's Apache) is left out: dpkg finds these names first, and
 # they do nothing for the packages that we install. A running system server is not touched.
 quiet_path() {
     local dir=$target/quiet name
@@ -71,7 +76,7 @@ quiet_path() {
 #!/bin/sh
 # Made by tests/setup.sh: mod_authnz_django's tests start servers of their own.
 case "${DPKG_MAINTSCRIPT_PACKAGE:-}" in
-    postgresql-[0-9]* | pgbouncer | redis-server | libapache2-mod-wsgi-py3 | libapache2-mod-xsendfile) exit 0 ;;
+    postgresql-[0-9]* | pgbouncer | redis-server | libapache2-mod-wsgi-py3 | libapache2-mod-xsendfile | libapache2-mod-svn) exit 0 ;;
 esac
 self=${0##*/}
 for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do

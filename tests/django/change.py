@@ -1,7 +1,9 @@
 """Changes users of the reference project, as an administrator of the site does in Django:
 
     change.py password=NAME=SECRET  active=NAME=0|1  group=NAME=GROUP  ungroup=NAME=GROUP  delete=NAME
-              set=NAME=FIELD=VALUE
+              set=NAME=FIELD=VALUE  permit=NAME=APP.CODENAME
+
+A group or permission that does not exist is made.
 """
 import os
 import sys
@@ -13,7 +15,8 @@ import django
 django.setup()
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 
 
 def change(word):
@@ -26,13 +29,20 @@ def change(word):
         user.is_active = value == ["1"]
         user.save()
     elif what == "group":
-        user.groups.add(Group.objects.get(name=value[0]))
+        user.groups.add(Group.objects.get_or_create(name=value[0])[0])
     elif what == "ungroup":
         user.groups.remove(Group.objects.get(name=value[0]))
     elif what == "set":
         field, text = value[0].split("=", 1)
         setattr(user, field, text)
         user.save()
+    elif what == "permit":
+        app_label, codename = value[0].split(".", 1)
+        content_type, _ = ContentType.objects.get_or_create(app_label=app_label, model=app_label)
+        permission, _ = Permission.objects.get_or_create(
+            content_type=content_type, codename=codename, defaults={"name": codename}
+        )
+        user.user_permissions.add(permission)
     elif what == "delete":
         user.delete()
     else:
