@@ -37,5 +37,5 @@ mod store_postgres;
 mod subversion;
 mod unavailable;
 mod valid_user;
-mod xsendfile;
 mod webdav;
+mod xsendfile;
