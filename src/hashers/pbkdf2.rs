@@ -1,13 +1,16 @@
-//! PBKDF2 as fast as the CPU allows: one check by itself, or many side by side.
+//! PBKDF2 as fast as the CPU allows: one check by itself, or many of them in a [`Batch`].
 //!
 //! - `job`: what a check is between two chunks of its iterations
 //! - `portable`: the iterations of one check, on any CPU
 //! - `sha_ni`, `avx512`: those of several SHA-256 checks at once, where the CPU can
 //! - `engine`: which of them, by the CPU and the number of checks
+//! - `batch`, `ticket`: checks of many threads, put together
 
+mod batch;
 mod engine;
 mod job;
 mod portable;
+mod ticket;
 
 #[cfg(any(not(target_arch = "x86_64"), portable))]
 mod absent;
@@ -25,8 +28,10 @@ use sha_ni::ShaNi;
 
 use zeroize::Zeroizing;
 
+pub use batch::{Batch, Spawn};
 pub use engine::Engine;
 pub use job::Job;
+pub use ticket::{Abandoned, Ticket, Unfinished};
 
 /// PBKDF2-HMAC-SHA256, 32 bytes, by the calling thread.
 pub(super) fn sha256(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
