@@ -1,9 +1,9 @@
 //! `check_password` and `identify_hasher`: Django's password hashes, and the list of them.
-#![forbid(unsafe_code)]
 
 mod argon2_phc;
 mod bcrypt_mcf;
 mod hasher;
+pub mod pbkdf2;
 mod pbkdf2_hmac;
 mod plain_digest;
 mod refusal;

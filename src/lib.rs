@@ -14,8 +14,8 @@
 //! - [`secret`]: passwords that the configuration does not hold
 //! - [`inspect`]: what an administrator should know when something does not work
 //! - [`error`]: what of ours can fail
-//! - `httpd`: the module record, its hooks and providers; the only code that is unsafe and the only
-//!   code that knows httpd
+//! - `httpd`: the module record, its hooks and providers; the only code that knows httpd, and but for
+//!   a call in each vectorised hasher (`hashers/pbkdf2`) the only code that is unsafe
 
 pub mod authn;
 pub mod authz;

@@ -4,14 +4,12 @@
 use std::hint::black_box;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use pbkdf2::pbkdf2_hmac;
-use sha1::Sha1;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::hasher::{
     Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, decimal, within,
 };
+use super::pbkdf2;
 use super::refusal::Reason;
 
 /// More iterations are refused: the newest Django's default 6.7 times.
@@ -22,7 +20,7 @@ pub(super) static PBKDF2_SHA256: Pbkdf2 = Pbkdf2 {
     algorithm: "pbkdf2_sha256",
     class: "PBKDF2PasswordHasher",
     size: 32,
-    derive: pbkdf2_hmac::<Sha256>,
+    derive: pbkdf2::sha256,
 };
 
 /// `PBKDF2SHA1PasswordHasher`.
@@ -30,8 +28,10 @@ pub(super) static PBKDF2_SHA1: Pbkdf2 = Pbkdf2 {
     algorithm: "pbkdf2_sha1",
     class: "PBKDF2SHA1PasswordHasher",
     size: 20,
-    derive: pbkdf2_hmac::<Sha1>,
+    derive: pbkdf2::sha1,
 };
+
+type Derive = fn(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>>;
 
 /// Django's `PBKDF2PasswordHasher` with one digest. Its work is counted in iterations.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Pbkdf2 {
     algorithm: &'static str,
     class: &'static str,
     size: usize,
-    derive: fn(password: &[u8], salt: &[u8], iterations: u32, derived: &mut [u8]),
+    derive: Derive,
 }
 
 struct Stored<'a> {
@@ -52,9 +52,7 @@ struct Stored<'a> {
 impl Pbkdf2 {
     fn pbkdf2(&self, password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
         count(self.algorithm, iterations.into());
-        let mut derived = Zeroizing::new(vec![0; self.size]);
-        (self.derive)(password, salt, iterations, &mut derived);
-        derived
+        (self.derive)(password, salt, iterations)
     }
 }
 
