@@ -25,7 +25,7 @@ fn packets(payloads: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (sequence, payload) in payloads.iter().enumerate() {
         bytes.extend(&u32::try_from(payload.len()).unwrap().to_le_bytes()[..3]);
-        bytes.push(u8::try_from(sequence + 1).unwrap());
+        bytes.push(((sequence + 1) % 256).try_into().unwrap());
         bytes.extend(*payload);
     }
     bytes
@@ -54,7 +54,6 @@ fn rows_are_texts_and_nulls() {
 #[test]
 fn what_no_answer_is() {
     let with = |payloads: &[&[u8]]| [prepared(), packets(payloads)].concat();
-    let too_many = vec![&b"\0\0\x01a\x01b"[..]; MOST_MEMORY / 72 + 1];
     for (bytes, kind) in [
         // A file of this machine, as by LOAD DATA LOCAL INFILE.
         (with(&[b"\xfb/etc/passwd"]), "Protocol"),
@@ -70,7 +69,6 @@ fn what_no_answer_is() {
         (answer(&[b"\0\0\x01a\x05b"]), "Protocol"),
         (answer(&[b"\0\0\x01a\xfe\xff\xff\xff\xff\xff\xff\xff\xff"]), "Protocol"),
         (answer(&[b"\0\0\x01\xff\x01b"]), "Protocol"),
-        (answer(&too_many), "Protocol"),
         (packets(&[&[0, 7, 0, 0, 0, 2, 0, 9, 0, 0, 0, 0]]), "Io"),
         (packets(&[&[0, 7, 0, 0, 0, 0, 0, 0, 0]]), "Parameters"),
         (packets(&[&[0, 7, 0, 0, 0, 2, 0]]), "Protocol"),
@@ -89,8 +87,9 @@ fn an_answer_has_a_bound() {
     let mut row = vec![0, 8];
     put_long_text(&mut row, &vec![b'x'; 9 << 20]);
     assert_eq!(asked(&answer(&[&row])).unwrap().len(), 1);
-    let both = asked(&answer(&[&row, &row]));
-    assert!(matches!(both, Err(Trouble::Protocol("the answer is too long"))));
+    let many = vec![&b"\0\0\x01a\x01b"[..]; MOST_MEMORY / size_of::<Row>() / 3];
+    let end = asked(&answer(&many));
+    assert!(matches!(end, Err(Trouble::Protocol("the answer is too long"))));
 }
 
 #[test]
