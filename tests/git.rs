@@ -99,7 +99,8 @@ fn clone_and_push(mpm: &str, database: &Path, base: &str) {
     run(&mut git(&dir, &["clone", "-q", &url(MÜLLER), "writer"]));
     let writer = dir.join("writer");
     // More than git sends in one piece.
-    let noise: Vec<u8> = (0..3_000_000_u64).map(|n| (n * n * 2_654_435_761 >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..3_000_000_u64).map(|n| (n.wrapping_mul(n * 2_654_435_761) >> 13) as u8).collect();
     fs::write(writer.join("file"), noise).unwrap();
     run(&mut git(&writer, &["add", "file"]));
     run(&mut git(&writer, &["commit", "-q", "-m", "first"]));
