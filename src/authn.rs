@@ -120,7 +120,8 @@ impl fmt::Display for Reason {
 /// The row is read and judged before the cache is asked, so that what changes in it counts at once.
 ///
 /// # Errors
-/// When the database gave no answer in the time that the request has for it.
+/// When the database gave no answer in the time that the request has for it, or when too many hashes
+/// wait already.
 pub fn check_password(
     site: &Site,
     verifier: Verifier<'_>,
@@ -144,7 +145,7 @@ pub fn check_password(
         }
     };
     Ok(match active(found) {
-        Ok(user) => match verifier.verdict(site, &user, password) {
+        Ok(user) => match verifier.verdict(site, &user, password)? {
             (Verdict::Correct, proof) => {
                 verifier.note(site, username, password, &user);
                 Decision::Granted(user, proof)
@@ -159,7 +160,7 @@ pub fn check_password(
         },
         Err(reason) => {
             verifier.forget(site, username, None);
-            verifier.spend(site, username, password);
+            verifier.spend(site, username, password)?;
             match reason {
                 Reason::Ambiguous => Decision::Denied(reason),
                 reason => Decision::UserNotFound(reason),

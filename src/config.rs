@@ -4,8 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod hashing;
 
 pub use cache::{BYTES_PER_USER, CacheSettings, CacheTimeout, Level};
+
+pub use hashing::HashingSettings;
 
 use crate::hashers::Hashers;
 use crate::query::{self, Query};
@@ -272,6 +275,9 @@ directives! {
     c"AuthDjangoCache" "shmcb[:SIZE]|redis:HOST:PORT|local|off [key=SOURCE]" = "shmcb" global,
         c"Where verified passwords are remembered: by the children together, by several machines, by each child" =>
         cache: Setting<CacheSettings>;
+    c"AuthDjangoHashing" "[threads=NUMBER] [queue=NUMBER] [memory=MIB]" = "queue=256 memory=512" global,
+        c"How many passwords are hashed at a time, how many wait, and how much memory they take" =>
+        hashing: Setting<HashingSettings>;
 }
 
 impl FromWords for Database {

@@ -47,12 +47,21 @@ pub enum Error {
          by AuthDjangoRealmHash"
     )]
     NoRealmHash,
+    /// More passwords are to be hashed than the configuration allows.
+    #[error(
+        "too many passwords are being hashed already: if it is no attack, raise queue= in \
+         AuthDjangoHashing or ThreadsPerChild, of which at most half wait for hashes"
+    )]
+    Busy,
+    /// A hash was interrupted by a defect of ours, which the log tells.
+    #[error("a defect of this module stopped a hash")]
+    Lost,
     /// A Require line's expression that cannot be evaluated.
     #[error("the expression of a Require line: {0}")]
     Expression(String),
-    /// The cache of verified credentials cannot be made as it is configured.
+    /// What the children share cannot be made as it is configured.
     #[error("{0}")]
-    Cache(String),
+    Start(String),
     /// A secret or a TLS file that the configuration names cannot be used.
     #[error("{0}")]
     Secret(String),

@@ -2,6 +2,7 @@
 
 mod argon2_phc;
 mod bcrypt_mcf;
+mod crew;
 mod hasher;
 pub mod pbkdf2;
 mod pbkdf2_hmac;
@@ -17,12 +18,12 @@ use bcrypt_mcf::{BCRYPT, BCRYPT_SHA256};
 use hasher::{Cost, Decoded, Hasher};
 use pbkdf2_hmac::{PBKDF2_SHA1, PBKDF2_SHA256};
 use plain_digest::{MD5, SHA1, UNSALTED_MD5, UNSALTED_SHA1};
-use refusal::Reason;
 use scrypt_kdf::Scrypt;
 
+pub use crew::{Alone, Crew, Derived, Stopped, Undone, Work};
 #[cfg(test)]
-pub(crate) use hasher::spent::take as spent;
-pub use refusal::Refusal;
+pub(crate) use hasher::effort::spent;
+pub use refusal::{Reason, Refusal};
 pub use survey::{Survey, Usage};
 
 /// Every hasher that there is. A new one is a file and its line here.
@@ -65,7 +66,7 @@ pub struct Floor {
 }
 
 /// What a password was found to be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the user's password.
     Correct,
@@ -147,19 +148,31 @@ impl Hashers {
     /// Accepts what Django's `check_password` accepts (django/contrib/auth/hashers.py, 3.2 to 6.1)
     /// but for hashes over the caps and for passwords that plain `bcrypt` cannot tell apart: those
     /// of more than 72 bytes or with a NUL.
-    pub fn check_password(&self, password: &[u8], stored: &Stored<'_>, floor: &Floor) -> Verdict {
+    ///
+    /// # Errors
+    /// When the crew could not do the work: then nothing is known.
+    pub fn check_password(
+        &self,
+        password: &[u8],
+        stored: &Stored<'_>,
+        floor: &Floor,
+        crew: &dyn Crew,
+    ) -> Result<Verdict, Stopped> {
         match stored {
-            Stored::Candidate(candidate) => self.verify(password, candidate, floor),
+            Stored::Candidate(candidate) => self.verify(password, candidate, floor, crew),
             other => {
-                self.spend(password, floor);
-                other.verdict()
+                self.spend(password, floor, crew)?;
+                Ok(other.verdict())
             }
         }
     }
 
     /// Spends one hash of the preferred hasher, for a user who is not there or not active.
-    pub fn spend(&self, password: &[u8], floor: &Floor) {
-        self.preferred.spend(password, floor.cost(self.preferred, self.cost));
+    ///
+    /// # Errors
+    /// When the crew could not do the work.
+    pub fn spend(&self, password: &[u8], floor: &Floor, crew: &dyn Crew) -> Result<(), Stopped> {
+        self.preferred.spend(password, floor.cost(self.preferred, self.cost), crew)
     }
 
     fn new(listed: Vec<&'static dyn Hasher>, cost: Option<Cost>) -> Self {
@@ -200,7 +213,13 @@ impl Hashers {
         Ok(Candidate { hasher, decoded: hasher.decode(encoded).map_err(refuse)? })
     }
 
-    fn verify(&self, password: &[u8], candidate: &Candidate<'_>, floor: &Floor) -> Verdict {
+    fn verify(
+        &self,
+        password: &[u8],
+        candidate: &Candidate<'_>,
+        floor: &Floor,
+        crew: &dyn Crew,
+    ) -> Result<Verdict, Stopped> {
         let Candidate { hasher, decoded } = candidate;
         let algorithm = hasher.algorithm();
         let hasher_changed = algorithm != self.preferred.algorithm();
@@ -208,21 +227,22 @@ impl Hashers {
         if !hasher_changed {
             floor.raise(self.preferred, stored);
         }
-        match decoded.verify(password) {
-            Ok(true) => Verdict::Correct,
+        match decoded.verify(password, crew) {
+            Ok(true) => Ok(Verdict::Correct),
             Ok(false) => {
                 if hasher_changed {
-                    self.spend(password, floor);
+                    self.spend(password, floor, crew)?;
                 } else {
                     let preferred = floor.cost(self.preferred, self.cost);
-                    hasher.harden_runtime(password, stored, preferred);
+                    hasher.harden_runtime(password, stored, preferred, crew)?;
                 }
-                Verdict::Wrong
+                Ok(Verdict::Wrong)
             }
-            Err(reason) => {
-                self.spend(password, floor);
-                Verdict::Refused(Refusal { algorithm: Some(algorithm), reason })
+            Err(Undone::Refused(reason)) => {
+                self.spend(password, floor, crew)?;
+                Ok(Verdict::Refused(Refusal { algorithm: Some(algorithm), reason }))
             }
+            Err(Undone::Stopped(stopped)) => Err(stopped),
         }
     }
 }

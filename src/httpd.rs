@@ -13,6 +13,7 @@ mod directive;
 mod ffi;
 mod group;
 mod guard;
+mod hashing;
 mod log;
 mod memo;
 mod pool;
@@ -135,7 +136,7 @@ extern "C" fn post_config(
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         let round = round();
         let loaded = registry::load(round).and_then(|mut told| {
-            told.extend(start_cache(pool, main, round)?);
+            told.extend(start_shared(pool, main, round)?);
             Ok(told)
         });
         match loaded {
@@ -154,9 +155,9 @@ extern "C" fn post_config(
     })
 }
 
-/// The cache of verified credentials, where there is a database to verify them by. The answer is what
-/// to tell of it.
-fn start_cache(
+/// What the children share to verify passwords, where there is a database to verify them by. The
+/// answer is what to tell of it.
+fn start_shared(
     pool: Pool<'_>,
     main: *mut ffi::server_rec,
     round: Round,
@@ -169,6 +170,8 @@ fn start_cache(
     let config = unsafe {
         ffi::ap_get_module_config((*main).lookup_defaults, module()).cast::<Config>().as_ref()
     };
+    let settings = config.and_then(|config| config.hashing.get());
+    hashing::start(settings.map(|settings| &**settings)).map_err(Error::Start)?;
     let settings = config.and_then(|config| config.cache.get());
     match (socache::start(pool, main, settings.map(|settings| &**settings)), round) {
         (Ok(told), _) => Ok(Some((log::Level::Notice, told))),
@@ -177,7 +180,7 @@ fn start_cache(
             log::Level::Critical,
             format!("{reason}; this restart goes on, and every request is hashed"),
         ))),
-        (Err(reason), _) => Err(Error::Cache(reason)),
+        (Err(reason), _) => Err(Error::Start(reason)),
     }
 }
 

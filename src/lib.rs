@@ -8,6 +8,7 @@
 //! - [`authz`]: may they — the rules of the `Require` lines
 //! - [`hashers`]: Django's password hashes
 //! - [`cache`]: verified credentials, which spare a hash
+//! - [`hashing`]: which hashes run, and which wait
 //! - [`store`]: Django's database, pooled
 //! - [`query`]: SELECTs of the administrator's own, with named parameters
 //! - [`user`]: the columns of a user that matter here
@@ -23,6 +24,7 @@ pub mod cache;
 pub mod config;
 pub mod error;
 pub mod hashers;
+pub mod hashing;
 pub mod inspect;
 pub mod query;
 pub mod secret;

@@ -15,13 +15,14 @@ use warnings;
 
 # part => what it may use beside itself; lib.rs is the map of all and may name any.
 my %may = (
-    httpd   => 'config authn authz cache query store user error hashers secret inspect',
+    httpd   => 'config authn authz cache hashing query store user error hashers secret inspect',
     inspect => 'authn store hashers user error',
-    config  => 'user query cache hashers store secret error',
-    authn   => 'store hashers cache session config query user error',
+    config  => 'user query cache hashing hashers store secret error',
+    authn   => 'store hashers hashing cache session config query user error',
     authz   => 'store query user error',
     session => 'signing error',
     store   => 'user query error',
+    hashing => 'hashers cache error',
     hashers => 'error',
     secret  => 'error',
     cache   => 'error',

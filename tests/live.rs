@@ -21,6 +21,7 @@ mod export;
 mod git;
 mod groups;
 mod hashers;
+mod hashing;
 mod lifecycle;
 mod logins;
 mod media;

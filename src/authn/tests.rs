@@ -1,6 +1,7 @@
 use super::*;
 use crate::cache::{Key, Verified};
 use crate::hashers::{Hashers, spent};
+use crate::hashing::{Hashing, Limits};
 use std::time::{Duration, Instant};
 
 struct Users(Vec<User>);
@@ -58,6 +59,12 @@ fn users() -> Vec<User> {
     ]
 }
 
+/// In the calling thread, whose work is counted.
+fn hashing() -> Hashing {
+    let limits = Limits { threads: 1, queue: 100, memory: 0 };
+    Hashing::new(limits, 100, 1, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())))
+}
+
 fn site() -> Site {
     Site {
         store: Arc::new(Users(users())),
@@ -70,7 +77,13 @@ fn site() -> Site {
 
 fn ask(username: &str, password: &str) -> Decision {
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let verifier = Verifier { hashers: &hashers, cache: None, lifetime: None, stale: None };
+    let verifier = Verifier {
+        hashers: &hashers,
+        hashing: &hashing(),
+        cache: None,
+        lifetime: None,
+        stale: None,
+    };
     asked(verifier, username, password)
 }
 
@@ -135,7 +148,13 @@ fn the_cache_spares_a_hash_and_nothing_else() {
     let cache = Verified::new(&Key::new([1; 32]), None);
     let lifetime = Some(Duration::from_secs(300));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let verifier = Verifier { hashers: &hashers, cache: Some(&cache), lifetime, stale: None };
+    let verifier = Verifier {
+        hashers: &hashers,
+        hashing: &hashing(),
+        cache: Some(&cache),
+        lifetime,
+        stale: None,
+    };
     let mut site = site();
     let ask = |site: &Site, verifier, username: &str, password: &str| {
         let patience = Patience::default();
@@ -230,7 +249,8 @@ fn an_outage_is_bridged_for_those_who_were_just_verified() {
     let cache = Verified::new(&Key::new([1; 32]), None);
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let (lifetime, stale) = (Some(Duration::from_secs(300)), Some(Duration::from_secs(60)));
-    let verifier = Verifier { hashers: &hashers, cache: Some(&cache), lifetime, stale };
+    let verifier =
+        Verifier { hashers: &hashers, hashing: &hashing(), cache: Some(&cache), lifetime, stale };
     let mut site = site();
     let ask = |site: &Site, verifier, wants, username: &str, password: &str| {
         check_password(site, verifier, wants, username, password, &Patience::default())

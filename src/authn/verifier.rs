@@ -4,7 +4,8 @@
 
 use super::{Proof, Site};
 use crate::cache::{Claim, Credentials, Verified};
-use crate::hashers::{Hashers, Stored, Verdict};
+use crate::hashers::{Crew, Hashers, Stopped, Stored, Verdict};
+use crate::hashing::{Busy, Hashing};
 use crate::user::User;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub struct Verifier<'a> {
     /// The accepted algorithms.
     pub hashers: &'a Hashers,
+    /// Who hashes, and how many at a time.
+    pub hashing: &'a Hashing,
     /// The credentials that were verified lately; without them every password is hashed.
     pub cache: Option<&'a Verified>,
     /// How long that counts here; `None`: not at all.
@@ -23,36 +26,64 @@ pub struct Verifier<'a> {
 
 impl Verifier<'_> {
     /// The verdict on an active user's password: from the cache, if it is known there.
-    pub(super) fn verdict(&self, site: &Site, user: &User, password: &[u8]) -> (Verdict, Proof) {
+    pub(super) fn verdict(
+        &self,
+        site: &Site,
+        user: &User,
+        password: &[u8],
+    ) -> Result<(Verdict, Proof), Busy> {
         let stored = self.hashers.read(&user.password);
         let claim = Claim::User { id: &user.id, encoded: &user.password };
         let credentials = self.credentials(site, claim, password);
-        match &credentials {
-            Some(known) if matches!(stored, Stored::Candidate(_)) && known.are_verified() => {
-                return (Verdict::Correct, Proof::Remembered);
+        let known = |credentials: &Credentials<'_>| {
+            if matches!(stored, Stored::Candidate(_)) && credentials.are_verified() {
+                return Some(Verdict::Correct);
             }
-            Some(known) if known.are_refused() => return (stored.verdict(), Proof::Remembered),
-            _ => {}
-        }
-        let verdict = self.hashers.check_password(password, &stored, &site.floor);
-        match (&credentials, &verdict) {
-            (Some(credentials), Verdict::Correct) => credentials.verify(),
-            (Some(credentials), _) => credentials.refuse(),
-            (None, _) => {}
-        }
-        (verdict, Proof::Hashed)
+            credentials.are_refused().then(|| stored.verdict())
+        };
+        self.check(credentials.as_ref(), known, |crew| {
+            self.hashers.check_password(password, &stored, &site.floor, crew)
+        })
     }
 
     /// The same work for a name that no active user has.
-    pub(super) fn spend(&self, site: &Site, username: &str, password: &[u8]) {
+    pub(super) fn spend(&self, site: &Site, username: &str, password: &[u8]) -> Result<(), Busy> {
         let credentials = self.credentials(site, Claim::Nobody { username }, password);
-        if credentials.as_ref().is_some_and(Credentials::are_refused) {
-            return;
+        let known =
+            |credentials: &Credentials<'_>| credentials.are_refused().then_some(Verdict::Wrong);
+        self.check(credentials.as_ref(), known, |crew| {
+            self.hashers.spend(password, &site.floor, crew)?;
+            Ok(Verdict::Wrong)
+        })
+        .map(drop)
+    }
+
+    /// What is `known`, or else the verdict of `work`, which is remembered.
+    fn check(
+        &self,
+        credentials: Option<&Credentials<'_>>,
+        known: impl Fn(&Credentials<'_>) -> Option<Verdict>,
+        work: impl FnOnce(&dyn Crew) -> Result<Verdict, Stopped>,
+    ) -> Result<(Verdict, Proof), Busy> {
+        if let Some(verdict) = credentials.and_then(&known) {
+            return Ok((verdict, Proof::Remembered));
         }
-        self.hashers.spend(password, &site.floor);
-        if let Some(credentials) = credentials {
-            credentials.refuse();
-        }
+        let mut proof = Proof::Remembered;
+        let verdict = self.hashing.check(credentials.map(Credentials::id), |crew| {
+            // Somebody may have found it out since we looked.
+            if let Some(verdict) = credentials.and_then(&known) {
+                return Ok(verdict);
+            }
+            proof = Proof::Hashed;
+            let verdict = work(crew)?;
+            match (credentials, &verdict) {
+                (Some(credentials), Verdict::Correct) => credentials.verify(),
+                (Some(credentials), _) => credentials.refuse(),
+                (None, _) => {}
+            }
+            Ok(verdict)
+        })?;
+        Ok((verdict, proof))
     }
 
     fn credentials(

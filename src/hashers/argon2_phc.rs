@@ -1,14 +1,15 @@
 //! `argon2`: `argon2` and a PHC string, `$argon2id$v=19$m=102400,t=2,p=8$SALT$HASH`.
 #![forbid(unsafe_code)]
 
-use std::hint::black_box;
-
 use argon2::{Algorithm, Argon2, Error, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::hasher::{Cost, Decoded, FIXED_SALT, Hasher, count, decimal, named, within};
+use super::crew::{Crew, Derived, Stopped, Undone};
+use super::hasher::{
+    Cost, Decoded, FIXED_SALT, Hasher, count, decimal, named, owned, spent, within,
+};
 use super::refusal::Reason;
 
 /// More memory, in KiB, is refused: 256 MiB, Django's default 2.5 times.
@@ -32,11 +33,18 @@ const MAX_BYTES: usize = 512;
 pub(super) struct Argon2Phc;
 
 struct Stored {
+    work: Work,
+    hash: Vec<u8>,
+}
+
+/// All but the password.
+#[derive(Clone)]
+struct Work {
     variety: Algorithm,
     version: Version,
     cost: Cost,
     salt: Vec<u8>,
-    hash: Vec<u8>,
+    length: usize,
 }
 
 impl Hasher for Argon2Phc {
@@ -88,36 +96,41 @@ impl Hasher for Argon2Phc {
         if !sane {
             return Err(Reason::Malformed);
         }
-        Ok(Box::new(Stored { variety, version, cost, salt, hash }))
+        let work = Work { variety, version, cost, salt, length: hash.len() };
+        Ok(Box::new(Stored { work, hash }))
     }
 
-    fn spend(&self, password: &[u8], cost: Cost) {
-        let mut hash = Zeroizing::new([0; 32]);
+    fn spend(&self, password: &[u8], cost: Cost, crew: &dyn Crew) -> Result<(), Stopped> {
         let (variety, version) = (Algorithm::Argon2id, Version::V0x13);
-        // What cannot be had cannot be spent either.
-        let spent = derive(variety, version, cost, black_box(password), FIXED_SALT, &mut *hash);
-        black_box((spent.ok(), hash));
+        let job = Work { variety, version, cost, salt: FIXED_SALT.to_vec(), length: 32 };
+        spent(job.done_by(crew, password))
     }
 
     /// Work does not add up to one hash here, so the missing part is another hash, with the
     /// preferred passes and lanes and less memory. (Django spends nothing.)
-    fn harden_runtime(&self, password: &[u8], stored: Cost, preferred @ [t, m, p]: Cost) {
+    fn harden_runtime(
+        &self,
+        password: &[u8],
+        stored: Cost,
+        preferred @ [t, m, p]: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped> {
         let missing = self.work(preferred).saturating_sub(self.work(stored));
-        if missing > 0 {
-            let memory = u32::try_from(missing.div_ceil(u64::from(t.max(1)))).unwrap_or(m);
-            self.spend(password, [t, memory.max(p.saturating_mul(8)), p]);
+        if missing == 0 {
+            return Ok(());
         }
+        let memory = u32::try_from(missing.div_ceil(u64::from(t.max(1)))).unwrap_or(m);
+        self.spend(password, [t, memory.max(p.saturating_mul(8)), p], crew)
     }
 }
 
 impl Decoded for Stored {
     fn cost(&self) -> Cost {
-        self.cost
+        self.work.cost
     }
 
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
-        let mut hash = Zeroizing::new(vec![0; self.hash.len()]);
-        derive(self.variety, self.version, self.cost, password, &self.salt, &mut hash)?;
+    fn verify(&self, password: &[u8], crew: &dyn Crew) -> Result<bool, Undone> {
+        let hash = self.work.clone().done_by(crew, password)?;
         Ok(self.hash.ct_eq(&hash).into())
     }
 }
@@ -135,22 +148,25 @@ fn decode_params(params: &str) -> Result<Cost, Reason> {
     accept(t, m, p)
 }
 
-fn derive(
-    variety: Algorithm,
-    version: Version,
-    cost @ [t, m, p]: Cost,
-    password: &[u8],
-    salt: &[u8],
-    hash: &mut [u8],
-) -> Result<(), Reason> {
-    let params = Params::new(m, t, p, Some(hash.len())).map_err(|_| Reason::Malformed)?;
-    count("argon2", Argon2Phc.work(cost));
-    Argon2::new(variety, version, params).hash_password_into(password, salt, hash).map_err(
-        |error| match error {
-            Error::OutOfMemory => Reason::NoMemory,
-            _ => Reason::Malformed,
-        },
-    )
+impl Work {
+    fn done_by(self, crew: &dyn Crew, password: &[u8]) -> Derived {
+        let (password, [_, memory, _]) = (owned(password), self.cost);
+        crew.work(memory, Box::new(move || self.derive(&password)))
+    }
+
+    fn derive(&self, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, Reason> {
+        let [t, m, p] = self.cost;
+        let params = Params::new(m, t, p, Some(self.length)).map_err(|_| Reason::Malformed)?;
+        count("argon2", Argon2Phc.work(self.cost));
+        let mut hash = Zeroizing::new(vec![0; self.length]);
+        Argon2::new(self.variety, self.version, params)
+            .hash_password_into(password, &self.salt, &mut hash)
+            .map_err(|error| match error {
+                Error::OutOfMemory => Reason::NoMemory,
+                _ => Reason::Malformed,
+            })?;
+        Ok(hash)
+    }
 }
 
 fn accept(t: u64, m: u64, p: u64) -> Result<Cost, Reason> {
@@ -166,9 +182,10 @@ fn accept(t: u64, m: u64, p: u64) -> Result<Cost, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashers::Alone;
 
-    fn verify(password: &str, encoded: &str) -> Result<bool, Reason> {
-        Argon2Phc.decode(encoded)?.verify(password.as_bytes())
+    fn verify(password: &str, encoded: &str) -> Result<bool, Undone> {
+        Argon2Phc.decode(encoded)?.verify(password.as_bytes(), &Alone)
     }
 
     /// Made with argon2-cffi 25.1.0, which Django calls.
@@ -209,7 +226,7 @@ mod tests {
             "argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ",
         ] {
             let encoded = format!("argon2${data}");
-            assert_eq!(verify("secret", &encoded), Err(Reason::Malformed), "{data}");
+            assert_eq!(verify("secret", &encoded), Err(Reason::Malformed.into()), "{data}");
         }
     }
 

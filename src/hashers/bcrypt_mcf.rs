@@ -1,15 +1,14 @@
 //! `bcrypt_sha256` and `bcrypt`: `ALGORITHM$$2b$ROUNDS$` with 22 characters of salt and 31 of hash.
 #![forbid(unsafe_code)]
 
-use std::hint::black_box;
-
 use base64::Engine;
 use bcrypt::{BASE_64, hash_with_salt};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::crew::{Crew, Derived, Stopped, Undone};
 use super::hasher::{
-    Cost, Decoded, Hasher, constant_time_compare, count, decimal, hexdigest, within,
+    Cost, Decoded, Hasher, constant_time_compare, count, decimal, hexdigest, owned, spent, within,
 };
 use super::refusal::Reason;
 
@@ -31,7 +30,7 @@ pub(super) static BCRYPT: Bcrypt =
     Bcrypt { algorithm: "bcrypt", class: "BCryptPasswordHasher", sha256: false };
 
 /// Django's bcrypt, with or without SHA256 before it. Its work is counted in 2^rounds.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Bcrypt {
     algorithm: &'static str,
     class: &'static str,
@@ -49,7 +48,15 @@ struct Stored<'a> {
 
 impl Bcrypt {
     /// Salt and hash as bcrypt writes them.
-    fn bcrypt(&self, password: &[u8], salt: [u8; 16], rounds: u32) -> Option<Zeroizing<String>> {
+    fn done_by(&self, crew: &dyn Crew, password: &[u8], salt: [u8; 16], rounds: u32) -> Derived {
+        let (hasher, password) = (*self, owned(password));
+        crew.work(
+            0,
+            Box::new(move || hasher.bcrypt(&password, salt, rounds).ok_or(Reason::Malformed)),
+        )
+    }
+
+    fn bcrypt(&self, password: &[u8], salt: [u8; 16], rounds: u32) -> Option<Zeroizing<Vec<u8>>> {
         count(self.algorithm, 1 << rounds);
         let digest;
         let password = if self.sha256 {
@@ -60,7 +67,7 @@ impl Bcrypt {
         };
         let parts = hash_with_salt(password, rounds, salt).ok()?;
         // `$2b$NN$` is what the row says for itself.
-        Some(Zeroizing::new(Zeroizing::new(parts.to_string()).get(7..)?.to_owned()))
+        Some(Zeroizing::new(Zeroizing::new(parts.to_string()).as_bytes().get(7..)?.to_vec()))
     }
 
     /// Whether bcrypt would read the whole of `password`: it stops after 72 bytes, and a NUL is
@@ -116,16 +123,20 @@ impl Hasher for Bcrypt {
         Ok(Box::new(Stored { hasher: self, encoded, version, rounds, salt }))
     }
 
-    fn spend(&self, password: &[u8], [rounds, ..]: Cost) {
-        black_box(self.bcrypt(black_box(password), [0x2b; 16], rounds));
+    fn spend(&self, password: &[u8], [rounds, ..]: Cost, crew: &dyn Crew) -> Result<(), Stopped> {
+        spent(self.done_by(crew, password, [0x2b; 16], rounds))
     }
 
     /// Django hashes 2^(preferred - stored) - 1 times with the stored rounds. Hashing once with
     /// each number of rounds between the two is as much.
-    fn harden_runtime(&self, password: &[u8], [stored, ..]: Cost, [preferred, ..]: Cost) {
-        for rounds in stored..preferred {
-            self.spend(password, [rounds, 0, 0]);
-        }
+    fn harden_runtime(
+        &self,
+        password: &[u8],
+        [stored, ..]: Cost,
+        [preferred, ..]: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped> {
+        (stored..preferred).try_for_each(|rounds| self.spend(password, [rounds, 0, 0], crew))
     }
 }
 
@@ -134,11 +145,12 @@ impl Decoded for Stored<'_> {
         [self.rounds, 0, 0]
     }
 
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
+    fn verify(&self, password: &[u8], crew: &dyn Crew) -> Result<bool, Undone> {
         let Self { hasher, encoded, version, rounds, salt } = self;
-        let data = hasher.bcrypt(password, *salt, *rounds).ok_or(Reason::Malformed)?;
+        let data = hasher.done_by(crew, password, *salt, *rounds)?;
+        let data = str::from_utf8(&data).map_err(|_| Reason::Malformed)?;
         let encoded_2 =
-            Zeroizing::new(format!("{}$${version}${rounds:02}${}", hasher.algorithm, *data));
+            Zeroizing::new(format!("{}$${version}${rounds:02}${data}", hasher.algorithm));
         Ok(constant_time_compare(encoded, &encoded_2) & hasher.reads(password))
     }
 }
@@ -150,14 +162,15 @@ fn accept(rounds: u64) -> Result<u32, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashers::Alone;
 
-    fn verify(hasher: &Bcrypt, password: &str, encoded: &str) -> Result<bool, Reason> {
-        hasher.decode(encoded)?.verify(password.as_bytes())
+    fn verify(hasher: &Bcrypt, password: &str, encoded: &str) -> Result<bool, Undone> {
+        hasher.decode(encoded)?.verify(password.as_bytes(), &Alone)
     }
 
     fn encode(hasher: &Bcrypt, password: &str, version: &str) -> String {
         let data = hasher.bcrypt(password.as_bytes(), [7; 16], 4).unwrap();
-        format!("{}$${version}$04${}", hasher.algorithm, *data)
+        format!("{}$${version}$04${}", hasher.algorithm, str::from_utf8(&data).unwrap())
     }
 
     /// Made with bcrypt 5.0.0, which Django calls.
@@ -190,11 +203,16 @@ mod tests {
         let data = "abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
         for rounds in ["00", "03", "17", "31", "99"] {
             let reason = verify(&BCRYPT, "", &format!("bcrypt$$2b${rounds}${data}")).unwrap_err();
-            assert!(matches!(reason, Reason::TooFew { .. } | Reason::TooMany { .. }), "{rounds}");
+            let cap = |reason| matches!(reason, Reason::TooFew { .. } | Reason::TooMany { .. });
+            assert!(matches!(reason, Undone::Refused(reason) if cap(reason)), "{rounds}");
         }
         for rounds in ["", "4", "004", "+4", " 4", "-4", "4 "] {
             let encoded = format!("bcrypt$$2b${rounds}${data}");
-            assert_eq!(verify(&BCRYPT, "secret", &encoded), Err(Reason::Malformed), "{rounds}");
+            assert_eq!(
+                verify(&BCRYPT, "secret", &encoded),
+                Err(Reason::Malformed.into()),
+                "{rounds}"
+            );
         }
     }
 }

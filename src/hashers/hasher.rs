@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::hint::black_box;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::crew::{Crew, Derived, Stopped, Undone};
 use super::refusal::Reason;
 
 /// The work factors of one hash, in the order in which the family's file names them; what a family
@@ -41,10 +43,22 @@ pub(super) trait Hasher: fmt::Debug + Sync {
     fn decode<'a>(&'a self, encoded: &'a str) -> Result<Box<dyn Decoded + 'a>, Reason>;
 
     /// Spends one hash of this cost, with a fixed salt.
-    fn spend(&self, password: &[u8], cost: Cost);
+    ///
+    /// # Errors
+    /// `Stopped` alone: what cannot be had cannot be spent either.
+    fn spend(&self, password: &[u8], cost: Cost, crew: &dyn Crew) -> Result<(), Stopped>;
 
     /// Spends what a hash of cost `stored` lacks of a hash of cost `preferred`.
-    fn harden_runtime(&self, password: &[u8], stored: Cost, preferred: Cost);
+    ///
+    /// # Errors
+    /// As for `spend`.
+    fn harden_runtime(
+        &self,
+        password: &[u8],
+        stored: Cost,
+        preferred: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped>;
 }
 
 /// A stored hash that was read and is within the caps: only the work is left.
@@ -56,7 +70,20 @@ pub(super) trait Decoded {
     ///
     /// # Errors
     /// The work could not be done, so nothing is known of the password.
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason>;
+    fn verify(&self, password: &[u8], crew: &dyn Crew) -> Result<bool, Undone>;
+}
+
+/// What is left of work that was spent.
+pub(super) fn spent(derived: Derived) -> Result<(), Stopped> {
+    match black_box(derived) {
+        Err(Undone::Stopped(stopped)) => Err(stopped),
+        _ => Ok(()),
+    }
+}
+
+/// A password for work that is done elsewhere.
+pub(super) fn owned(password: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(black_box(password).to_vec())
 }
 
 /// A salt for work whose result nobody looks at; 22 characters as Django's.
@@ -125,12 +152,12 @@ pub(super) fn hexdigest(digest: &[u8]) -> Zeroizing<String> {
 #[cfg_attr(not(test), inline(always))]
 pub(super) fn count(_algorithm: &'static str, _work: u64) {
     #[cfg(test)]
-    spent::add(_algorithm, _work);
+    effort::add(_algorithm, _work);
 }
 
 /// The work that this thread has done.
 #[cfg(test)]
-pub(crate) mod spent {
+pub(crate) mod effort {
     use std::{cell::RefCell, collections::BTreeMap};
 
     thread_local! {
@@ -142,7 +169,7 @@ pub(crate) mod spent {
     }
 
     /// The work by algorithm since it was last asked for.
-    pub(crate) fn take() -> BTreeMap<&'static str, u64> {
+    pub(crate) fn spent() -> BTreeMap<&'static str, u64> {
         SPENT.take()
     }
 }

@@ -6,8 +6,9 @@ use std::hint::black_box;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+use super::crew::{Crew, Derived, Stopped, Undone};
 use super::hasher::{
-    Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, decimal, within,
+    Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, decimal, owned, spent, within,
 };
 use super::pbkdf2;
 use super::refusal::Reason;
@@ -20,7 +21,7 @@ pub(super) static PBKDF2_SHA256: Pbkdf2 = Pbkdf2 {
     algorithm: "pbkdf2_sha256",
     class: "PBKDF2PasswordHasher",
     size: 32,
-    derive: pbkdf2::sha256,
+    derive: |crew, password, salt, iterations| crew.pbkdf2_sha256(password, salt, iterations),
 };
 
 /// `PBKDF2SHA1PasswordHasher`.
@@ -28,10 +29,13 @@ pub(super) static PBKDF2_SHA1: Pbkdf2 = Pbkdf2 {
     algorithm: "pbkdf2_sha1",
     class: "PBKDF2SHA1PasswordHasher",
     size: 20,
-    derive: pbkdf2::sha1,
+    derive: |crew, password, salt, iterations| {
+        let (password, salt) = (owned(password), salt.to_vec());
+        crew.work(0, Box::new(move || Ok(pbkdf2::sha1(&password, &salt, iterations))))
+    },
 };
 
-type Derive = fn(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>>;
+type Derive = fn(&dyn Crew, password: &[u8], salt: &[u8], iterations: u32) -> Derived;
 
 /// Django's `PBKDF2PasswordHasher` with one digest. Its work is counted in iterations.
 #[derive(Debug)]
@@ -50,9 +54,9 @@ struct Stored<'a> {
 }
 
 impl Pbkdf2 {
-    fn pbkdf2(&self, password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
+    fn pbkdf2(&self, crew: &dyn Crew, password: &[u8], salt: &[u8], iterations: u32) -> Derived {
         count(self.algorithm, iterations.into());
-        (self.derive)(password, salt, iterations)
+        (self.derive)(crew, password, salt, iterations)
     }
 }
 
@@ -94,14 +98,25 @@ impl Hasher for Pbkdf2 {
         Ok(Box::new(Stored { hasher: self, encoded, iterations, salt }))
     }
 
-    fn spend(&self, password: &[u8], [iterations, ..]: Cost) {
-        black_box(self.pbkdf2(black_box(password), FIXED_SALT, iterations));
+    fn spend(
+        &self,
+        password: &[u8],
+        [iterations, ..]: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped> {
+        spent(self.pbkdf2(crew, black_box(password), FIXED_SALT, iterations))
     }
 
-    fn harden_runtime(&self, password: &[u8], [stored, ..]: Cost, [preferred, ..]: Cost) {
-        let extra_iterations = preferred.saturating_sub(stored);
-        if extra_iterations > 0 {
-            self.spend(password, [extra_iterations, 0, 0]);
+    fn harden_runtime(
+        &self,
+        password: &[u8],
+        [stored, ..]: Cost,
+        [preferred, ..]: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped> {
+        match preferred.saturating_sub(stored) {
+            0 => Ok(()),
+            extra_iterations => self.spend(password, [extra_iterations, 0, 0], crew),
         }
     }
 }
@@ -111,9 +126,9 @@ impl Decoded for Stored<'_> {
         [self.iterations, 0, 0]
     }
 
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
+    fn verify(&self, password: &[u8], crew: &dyn Crew) -> Result<bool, Undone> {
         let Self { hasher, encoded, iterations, salt } = self;
-        let derived = hasher.pbkdf2(password, salt.as_bytes(), *iterations);
+        let derived = hasher.pbkdf2(crew, password, salt.as_bytes(), *iterations)?;
         let hash = Zeroizing::new(STANDARD.encode(&*derived));
         let encoded_2 =
             Zeroizing::new(format!("{}${iterations}${salt}${}", hasher.algorithm, *hash));
@@ -128,9 +143,10 @@ fn accept(iterations: u64) -> Result<u32, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashers::Alone;
 
-    fn verify(hasher: &'static Pbkdf2, password: &str, encoded: &str) -> Result<bool, Reason> {
-        hasher.decode(encoded)?.verify(password.as_bytes())
+    fn verify(hasher: &'static Pbkdf2, password: &str, encoded: &str) -> Result<bool, Undone> {
+        hasher.decode(encoded)?.verify(password.as_bytes(), &Alone)
     }
 
     /// Made with Django 5.2.19.

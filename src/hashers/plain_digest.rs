@@ -7,6 +7,7 @@ use md5::Md5;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
+use super::crew::{Crew, Stopped, Undone};
 use super::hasher::{Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, hexdigest};
 use super::refusal::Reason;
 
@@ -97,13 +98,17 @@ impl Hasher for Plain {
         Ok(Box::new(Stored { hasher: self, salt, hash }))
     }
 
-    fn spend(&self, password: &[u8], _cost: Cost) {
+    /// Less work than to hand it to others.
+    fn spend(&self, password: &[u8], _: Cost, _: &dyn Crew) -> Result<(), Stopped> {
         count(self.algorithm, 1);
         let salt: &[u8] = if self.salted { FIXED_SALT } else { b"" };
         black_box((self.hash)(salt, black_box(password)));
+        Ok(())
     }
 
-    fn harden_runtime(&self, _password: &[u8], _stored: Cost, _preferred: Cost) {}
+    fn harden_runtime(&self, _: &[u8], _: Cost, _: Cost, _: &dyn Crew) -> Result<(), Stopped> {
+        Ok(())
+    }
 }
 
 impl Decoded for Stored<'_> {
@@ -111,7 +116,7 @@ impl Decoded for Stored<'_> {
         [0; 3]
     }
 
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
+    fn verify(&self, password: &[u8], _: &dyn Crew) -> Result<bool, Undone> {
         count(self.hasher.algorithm, 1);
         let hash = (self.hasher.hash)(self.salt.as_bytes(), password);
         Ok(constant_time_compare(self.hash, &hash))
@@ -129,9 +134,10 @@ fn sha1(salt: &[u8], password: &[u8]) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashers::Alone;
 
-    fn verify(hasher: &'static Plain, password: &str, encoded: &str) -> Result<bool, Reason> {
-        hasher.decode(encoded)?.verify(password.as_bytes())
+    fn verify(hasher: &'static Plain, password: &str, encoded: &str) -> Result<bool, Undone> {
+        hasher.decode(encoded)?.verify(password.as_bytes(), &Alone)
     }
 
     /// Of Django: the first made with 5.2.19, the others of its own tests, auth_tests/test_hashers.py.
@@ -158,7 +164,7 @@ mod tests {
             "md5$seasalt$x$51bd9678978c1b8d854cd8d771c933e8",
             "md5$seasalt",
         ] {
-            assert_eq!(verify(&MD5, "secret", encoded), Err(Reason::Malformed), "{encoded}");
+            assert_eq!(verify(&MD5, "secret", encoded), Err(Reason::Malformed.into()), "{encoded}");
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct Refusal {
 
 /// The reason alone, as a hasher gives it.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(super) enum Reason {
+pub enum Reason {
     /// Not one of ours; its name if it is that of a hasher which others have.
     Unknown(Option<&'static str>),
     /// One of ours that the configuration does not name.
@@ -21,9 +21,23 @@ pub(super) enum Reason {
     /// Not what Django writes.
     Malformed,
     /// Below a cap.
-    TooFew { value: u64, unit: &'static str, least: u64 },
+    TooFew {
+        /// What was stored.
+        value: u64,
+        /// Of what.
+        unit: &'static str,
+        /// The cap.
+        least: u64,
+    },
     /// Over a cap.
-    TooMany { value: u64, unit: &'static str, most: u64 },
+    TooMany {
+        /// What was stored.
+        value: u64,
+        /// Of what.
+        unit: &'static str,
+        /// The cap.
+        most: u64,
+    },
     /// The memory that the stored parameters ask for is not to be had.
     NoMemory,
 }

@@ -1,14 +1,14 @@
 //! `scrypt`: `scrypt$N$SALT$R$P$BASE64`.
 #![forbid(unsafe_code)]
 
-use std::hint::black_box;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use scrypt::{Params, scrypt};
 use zeroize::Zeroizing;
 
+use super::crew::{Crew, Derived, Stopped, Undone};
 use super::hasher::{
-    Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, decimal, named, within,
+    Cost, Decoded, FIXED_SALT, Hasher, constant_time_compare, count, decimal, named, owned, spent,
+    within,
 };
 use super::refusal::Reason;
 
@@ -83,18 +83,23 @@ impl Hasher for Scrypt {
         Ok(Box::new(Stored { encoded, salt, cost }))
     }
 
-    fn spend(&self, password: &[u8], cost: Cost) {
-        // What cannot be had cannot be spent either.
-        black_box(derive(black_box(password), FIXED_SALT, cost).ok());
+    fn spend(&self, password: &[u8], cost: Cost, crew: &dyn Crew) -> Result<(), Stopped> {
+        spent(done_by(crew, password, FIXED_SALT, cost))
     }
 
     /// Work does not add up to one hash here, so the missing part is another hash, of the
     /// preferred N and r and as many p as are missing. (Django spends nothing.)
-    fn harden_runtime(&self, password: &[u8], stored: Cost, preferred @ [n, r, p]: Cost) {
+    fn harden_runtime(
+        &self,
+        password: &[u8],
+        stored: Cost,
+        preferred @ [n, r, p]: Cost,
+        crew: &dyn Crew,
+    ) -> Result<(), Stopped> {
         let missing = self.work(preferred).saturating_sub(self.work(stored));
-        let lanes = missing.div_ceil(self.work([n, r, 1]).max(1));
-        if lanes > 0 {
-            self.spend(password, [n, r, u32::try_from(lanes).unwrap_or(p)]);
+        match missing.div_ceil(self.work([n, r, 1]).max(1)) {
+            0 => Ok(()),
+            lanes => self.spend(password, [n, r, u32::try_from(lanes).unwrap_or(p)], crew),
         }
     }
 }
@@ -104,30 +109,39 @@ impl Decoded for Stored<'_> {
         self.cost
     }
 
-    fn verify(&self, password: &[u8]) -> Result<bool, Reason> {
+    fn verify(&self, password: &[u8], crew: &dyn Crew) -> Result<bool, Undone> {
         let Self { encoded, salt, cost: [n, r, p] } = self;
-        let derived = derive(password, salt.as_bytes(), self.cost)?;
-        let hash = Zeroizing::new(STANDARD.encode(*derived));
+        let derived = done_by(crew, password, salt.as_bytes(), self.cost)?;
+        let hash = Zeroizing::new(STANDARD.encode(&*derived));
         let encoded_2 = Zeroizing::new(format!("scrypt${n}${salt}${r}${p}${}", *hash));
         Ok(constant_time_compare(encoded, &encoded_2))
     }
+}
+
+fn done_by(crew: &dyn Crew, password: &[u8], salt: &[u8], cost: Cost) -> Derived {
+    let (password, salt) = (owned(password), salt.to_vec());
+    let memory = u32::try_from(memory(cost) / 1024).unwrap_or(u32::MAX);
+    crew.work(memory.max(1), Box::new(move || derive(&password, &salt, cost)))
+}
+
+/// What a hash takes, in bytes.
+fn memory([n, r, _]: Cost) -> u64 {
+    Scrypt.work([n, r, 1]).saturating_mul(128)
 }
 
 fn derive(
     password: &[u8],
     salt: &[u8],
     cost @ [n, r, p]: Cost,
-) -> Result<Zeroizing<[u8; SIZE]>, Reason> {
+) -> Result<Zeroizing<Vec<u8>>, Reason> {
     let log_n = u8::try_from(n.ilog2()).map_err(|_| Reason::Malformed)?;
     let params = Params::new(log_n, r, p).map_err(|_| Reason::Malformed)?;
     // The crate aborts the process if it is refused memory, so ask first.
-    let memory = usize::try_from(Scrypt.work([n, r, 1]).saturating_mul(128));
-    Vec::<u8>::new()
-        .try_reserve_exact(memory.map_err(|_| Reason::NoMemory)?)
-        .map_err(|_| Reason::NoMemory)?;
+    let memory = usize::try_from(memory(cost)).map_err(|_| Reason::NoMemory)?;
+    Vec::<u8>::new().try_reserve_exact(memory).map_err(|_| Reason::NoMemory)?;
     count("scrypt", Scrypt.work(cost));
-    let mut derived = Zeroizing::new([0; SIZE]);
-    scrypt(password, salt, &params, &mut *derived).map_err(|_| Reason::Malformed)?;
+    let mut derived = Zeroizing::new(vec![0; SIZE]);
+    scrypt(password, salt, &params, &mut derived).map_err(|_| Reason::Malformed)?;
     Ok(derived)
 }
 
@@ -152,11 +166,12 @@ fn accept(n: u64, r: u64, p: u64) -> Result<Cost, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashers::Alone;
 
     const ENCODED: &str = "scrypt$1024$abcdefghijklmnopqrstuv$8$1$9NzwL6u6Kq9NV+cZlHBwuk6f2ma4IP/TmZ9D5q/rPjRdG5kGBx/l0U/7qLnQZMcQFR/1RrZlSD82u5GtYJDGfQ==";
 
-    fn verify(password: &str, encoded: &str) -> Result<bool, Reason> {
-        Scrypt.decode(encoded)?.verify(password.as_bytes())
+    fn verify(password: &str, encoded: &str) -> Result<bool, Undone> {
+        Scrypt.decode(encoded)?.verify(password.as_bytes(), &Alone)
     }
 
     /// Made with Django 5.2.19.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{hasher::spent, *};
+use super::{hasher::effort::spent, *};
 
 const SHA256: &str =
     "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=";
@@ -24,7 +24,9 @@ fn all(preferred: &str) -> Hashers {
 }
 
 fn check(hashers: &Hashers, password: &str, encoded: &str) -> Verdict {
-    hashers.check_password(password.as_bytes(), &hashers.read(encoded), &Floor::default())
+    hashers
+        .check_password(password.as_bytes(), &hashers.read(encoded), &Floor::default(), &Alone)
+        .unwrap()
 }
 
 fn refusal(hashers: &Hashers, encoded: &str) -> String {
@@ -36,9 +38,12 @@ fn refusal(hashers: &Hashers, encoded: &str) -> String {
 
 /// What a check of "wrong" costs, by algorithm.
 fn cost(hashers: &Hashers, encoded: &str, floor: &Floor) -> BTreeMap<&'static str, u64> {
-    spent::take();
-    assert_ne!(hashers.check_password(b"wrong", &hashers.read(encoded), floor), Verdict::Correct);
-    spent::take()
+    spent();
+    assert_ne!(
+        hashers.check_password(b"wrong", &hashers.read(encoded), floor, &Alone).unwrap(),
+        Verdict::Correct
+    );
+    spent()
 }
 
 #[test]
@@ -278,9 +283,9 @@ fn whatever_is_not_correct_costs_one_preferred_hash() {
         let algorithm = preferred.split(':').next().unwrap();
         let hashers = all(preferred);
         let floor = Floor::default();
-        spent::take();
-        hashers.spend(b"wrong", &floor);
-        let unknown = spent::take();
+        spent();
+        hashers.spend(b"wrong", &floor, &Alone).unwrap();
+        let unknown = spent();
         assert_eq!(unknown, BTreeMap::from([(algorithm, work)]), "{preferred}");
         for encoded in [
             own,
@@ -310,11 +315,11 @@ fn whatever_is_not_correct_costs_one_preferred_hash() {
 #[test]
 fn a_correct_password_costs_its_own_hash() {
     let hashers = Hashers::parse(&["pbkdf2_sha256:3000", "md5"]).unwrap();
-    spent::take();
+    spent();
     assert_eq!(check(&hashers, "secret", SHA256), Verdict::Correct);
-    assert_eq!(spent::take(), BTreeMap::from([("pbkdf2_sha256", 1000)]));
+    assert_eq!(spent(), BTreeMap::from([("pbkdf2_sha256", 1000)]));
     assert_eq!(check(&hashers, "secret", MD5), Verdict::Correct);
-    assert_eq!(spent::take(), BTreeMap::from([("md5", 1)]));
+    assert_eq!(spent(), BTreeMap::from([("md5", 1)]));
 }
 
 #[test]

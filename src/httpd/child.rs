@@ -3,12 +3,13 @@
 
 use super::log::Server;
 use super::pool::Pool;
-use super::{ffi, log, registry, socache};
+use super::{ffi, hashing, log, registry, socache};
 use crate::authn::{Site, Stale, Verifier};
 use crate::cache::Verified;
 use crate::config::{CacheTimeout, Config, Secret, Unavailable};
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers};
+use crate::hashing::Hashing;
 use crate::query::Query;
 use crate::store::{Database, Gate, Host, Store};
 use crate::user::UserModel;
@@ -41,6 +42,7 @@ struct Child {
     gate: Arc<Gate>,
     /// `None` with AuthDjangoCache off.
     verified: Option<Verified>,
+    hashing: Hashing,
     stores: Mutex<Vec<Opened>>,
     sites: RwLock<Vec<Arc<KnownSite>>>,
 }
@@ -67,12 +69,14 @@ pub(super) fn init(pool: Pool<'_>, server: Server) {
 /// The same without the warnings.
 pub(super) fn begin(server: Server, verified: Option<Verified>) {
     let host = Arc::new(Httpd { server, threads: threads() });
+    let hashing = hashing::begin(&host);
     let stores = registry::databases().len();
     let gate = Arc::new(Gate::new(host.threads()).expecting(stores));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {
         host,
         gate,
         verified,
+        hashing,
         stores: Mutex::default(),
         sites: RwLock::default(),
     }));
@@ -156,15 +160,22 @@ pub(super) fn hashers(config: &Config) -> &Arc<Hashers> {
 }
 
 /// Verifies a password as a section wants it verified.
-pub(super) fn verify<T>(config: &Config, body: impl FnOnce(Verifier<'_>) -> T) -> T {
+///
+/// # Errors
+/// Where there is no child yet; else what `body` answers.
+pub(super) fn verify<T>(
+    config: &Config,
+    body: impl FnOnce(Verifier<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let child = child.ok_or(Error::NoDatabase)?;
     let CacheTimeout(lifetime) = config.cache_timeout.get().map(|set| **set).unwrap_or_default();
-    let cache = child.as_ref().and_then(|child| child.verified.as_ref());
     let stale = match config.unavailable.get().map(|set| **set) {
         Some(Unavailable::Stale(lately)) => Some(lately),
         _ => None,
     };
-    body(Verifier { hashers: hashers(config), cache, lifetime, stale })
+    let (hashers, hashing, cache) = (hashers(config), &child.hashing, child.verified.as_ref());
+    body(Verifier { hashers, hashing, cache, lifetime, stale })
 }
 
 fn same(a: Option<&Arc<Secret>>, b: Option<&Arc<Secret>>) -> bool {
@@ -195,8 +206,16 @@ impl Child {
     }
 }
 
+/// How many children there may be.
+pub(super) fn children() -> usize {
+    let mut children: c_int = 0;
+    // SAFETY: the MPM writes an int.
+    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_DAEMONS as c_int, &mut children) };
+    usize::try_from(children).unwrap_or(0).max(1)
+}
+
 /// httpd, as far as the core needs it.
-struct Httpd {
+pub(super) struct Httpd {
     /// The main server, for its log.
     server: Server,
     threads: usize,

@@ -7,7 +7,7 @@ use std::{io, thread};
 
 use super::engine::Engine;
 use super::job::Job;
-use super::ticket::{Abandoned, Outcome, Task, Ticket};
+use super::ticket::{Abandoned, Outcome, Task, Ticket, Work};
 
 /// How many iterations go by before checks join and leave. A newcomer waits for no more than 0.5 ms
 /// with 16 lanes full; moving the jobs in and out of the registers is too cheap to be seen.
@@ -80,7 +80,17 @@ impl Batch {
 
     /// Hands a job to the workers. How many may wait is for the caller to bound.
     pub fn submit(&self, job: Job, abandoned: Abandoned) -> Ticket {
-        let (task, outcome) = Task::new(job);
+        self.enqueue(Work::Job(job), abandoned)
+    }
+
+    /// Hands other work to the workers, which one of them does at a stretch; its ticket has an empty
+    /// key.
+    pub fn run(&self, work: Box<dyn FnOnce() + Send>) -> Ticket {
+        self.enqueue(Work::Whole(Some(work)), Abandoned::Finished)
+    }
+
+    fn enqueue(&self, work: Work, abandoned: Abandoned) -> Ticket {
+        let (task, outcome) = Task::new(work);
         let mut queue = self.shared.queue();
         if queue.waiting.len() >= queue.idle {
             // If none can be had, the workers that there are have more to do.
@@ -154,8 +164,15 @@ impl Worker {
 
     fn run(mut self) {
         while self.take() {
-            let mut jobs: Vec<&mut Job> = self.tasks.iter_mut().map(|task| &mut task.job).collect();
-            self.shared.advance(&mut jobs);
+            if let [task] = &mut self.tasks[..] {
+                task.work.go_on(&self.shared);
+            } else {
+                let jobs = self.tasks.iter_mut().filter_map(|task| match &mut task.work {
+                    Work::Job(job) => Some(job),
+                    Work::Whole(_) => None,
+                });
+                self.shared.advance(&mut jobs.collect::<Vec<_>>());
+            }
             self.tasks.retain(|task| !task.is_over());
         }
     }
@@ -172,8 +189,13 @@ impl Worker {
                 true => 1,
                 false => self.shared.engine.width(there.div_ceil(queue.workers)),
             };
-            let room = width.saturating_sub(self.tasks.len()).min(queue.waiting.len());
-            self.tasks.extend(queue.waiting.drain(..room));
+            while self.tasks.len() < width
+                && let Some(next) = queue.waiting.front()
+                && (next.shares_lanes() || self.tasks.is_empty())
+                && self.tasks.iter().all(Task::shares_lanes)
+            {
+                self.tasks.extend(queue.waiting.pop_front());
+            }
             count(&mut queue, &mut self.counted, self.tasks.len());
             if !self.tasks.is_empty() {
                 return true;

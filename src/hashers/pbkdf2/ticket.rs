@@ -38,10 +38,19 @@ pub struct Ticket {
     pub(super) own: Mutex<Option<Task>>,
 }
 
-/// A job on its way through the queue and a worker's hands. Whoever drops it tells those who wait.
+/// Work on its way through the queue and a worker's hands. Whoever drops it tells those who wait.
 pub(super) struct Task {
-    pub(super) job: Job,
+    pub(super) work: Work,
     outcome: Arc<Outcome>,
+}
+
+/// What there is to do.
+pub(super) enum Work {
+    /// A check that may share the lanes with others.
+    Job(Job),
+    /// Something that is done at a stretch, by a worker that has nothing else in hand; `None` once it
+    /// was done.
+    Whole(Option<Box<dyn FnOnce() + Send>>),
 }
 
 /// What a task and its ticket share.
@@ -75,7 +84,7 @@ impl Ticket {
                 *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
                 return Err(Unfinished::TimedOut);
             }
-            self.shared.advance(&mut [&mut task.job]);
+            task.work.go_on(&self.shared);
         }
         drop(task);
         self.outcome.wait(deadline)
@@ -94,25 +103,67 @@ impl Drop for Ticket {
 }
 
 impl Task {
-    pub(super) fn new(job: Job) -> (Self, Arc<Outcome>) {
+    pub(super) fn new(work: Work) -> (Self, Arc<Outcome>) {
         let outcome = Arc::new(Outcome::default());
-        (Self { job, outcome: Arc::clone(&outcome) }, outcome)
+        (Self { work, outcome: Arc::clone(&outcome) }, outcome)
     }
 
     pub(super) fn is_for(&self, outcome: &Arc<Outcome>) -> bool {
         Arc::ptr_eq(&self.outcome, outcome)
     }
 
+    pub(super) fn shares_lanes(&self) -> bool {
+        matches!(self.work, Work::Job(_))
+    }
+
     /// Whether the job is done, or nobody wants it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.job.is_done() || self.outcome.unwanted.load(Ordering::Relaxed)
+        self.work.is_done() || self.outcome.unwanted.load(Ordering::Relaxed)
+    }
+}
+
+impl Work {
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Job(job) => job.is_done(),
+            Self::Whole(work) => work.is_none(),
+        }
+    }
+
+    /// One chunk of a check by itself, or all of what is done at a stretch.
+    pub(super) fn go_on(&mut self, shared: &Shared) {
+        match self {
+            Self::Job(job) => shared.advance(&mut [job]),
+            Self::Whole(work) => {
+                if let Some(body) = work.take() {
+                    // A panic must not look like an end.
+                    let mut lost = Unlost(work, true);
+                    body();
+                    lost.1 = false;
+                }
+            }
+        }
+    }
+}
+
+/// Puts something undone back where work was interrupted.
+struct Unlost<'a>(&'a mut Option<Box<dyn FnOnce() + Send>>, bool);
+
+impl Drop for Unlost<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            *self.0 = Some(Box::new(|| ()));
+        }
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        let derived =
-            if self.job.is_done() { Ok(self.job.derived()) } else { Err(Unfinished::Lost) };
+        let derived = match &self.work {
+            Work::Job(job) if job.is_done() => Ok(job.derived()),
+            Work::Whole(None) => Ok(Zeroizing::default()),
+            _ => Err(Unfinished::Lost),
+        };
         *self.outcome.derived.lock().unwrap_or_else(PoisonError::into_inner) = Some(derived);
         self.outcome.known.notify_all();
     }

@@ -1,0 +1,186 @@
+use super::*;
+use std::io;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Condvar, Mutex, mpsc};
+use std::thread;
+
+const LIMITS: Limits = Limits { threads: 2, queue: 100, memory: 1000 };
+
+fn threads() -> Box<Spawn> {
+    Box::new(|body| thread::Builder::new().spawn(body).map(drop))
+}
+
+fn hashing(serving: usize) -> Arc<Hashing> {
+    Arc::new(Hashing::new(LIMITS, serving, 1, None, threads()))
+}
+
+/// What is closed until the test opens it.
+#[derive(Default)]
+struct Door(Mutex<bool>, Condvar);
+
+impl Door {
+    fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let _open = self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap();
+    }
+}
+
+fn expected(iterations: u32) -> Vec<u8> {
+    let mut derived = vec![0; 32];
+    pbkdf2::pbkdf2_hmac::<sha2::Sha256>(b"secret", b"salt", iterations, &mut derived);
+    derived
+}
+
+#[test]
+fn the_crew_does_the_work() {
+    for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
+        let hashing = Hashing::new(LIMITS, 8, 1, None, spawn);
+        let verdict = hashing.check(None, |crew| {
+            let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
+            assert_eq!(*derived, expected(5000));
+            let derived = crew.work(1, Box::new(|| Ok(vec![1, 2].into())));
+            assert_eq!(*derived.unwrap(), [1, 2]);
+            let refused = crew.work(0, Box::new(|| Err(crate::hashers::Reason::NoMemory)));
+            assert_eq!(refused, Err(crate::hashers::Reason::NoMemory.into()));
+            Ok(Verdict::Correct)
+        });
+        assert_eq!(verdict, Ok(Verdict::Correct));
+    }
+}
+
+#[test]
+fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
+    let (hashing, door) = (hashing(8), Arc::new(Door::default()));
+    let (told, inside) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let (hashing, door, told) = (&hashing, &door, told.clone());
+            scope.spawn(move || {
+                hashing.check(None, |_| {
+                    told.send(()).unwrap();
+                    door.wait();
+                    Ok(Verdict::Wrong)
+                })
+            });
+        }
+        (0..4).for_each(|_| inside.recv().unwrap());
+        assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Err(Busy::Full));
+        door.open();
+    });
+    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+}
+
+#[test]
+fn equal_checks_are_done_once() {
+    let (hashing, door) = (hashing(64), Door::default());
+    let done = AtomicU32::new(0);
+    let (told, begun) = mpsc::channel();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            hashing.check(Some([1; 32]), |_| {
+                told.send(()).unwrap();
+                door.wait();
+                done.fetch_add(1, Ordering::SeqCst);
+                Ok(Verdict::Correct)
+            })
+        });
+        begun.recv().unwrap();
+        let again = |id| {
+            let (hashing, done) = (&hashing, &done);
+            scope.spawn(move || {
+                hashing.check(Some(id), |_| {
+                    done.fetch_add(1, Ordering::SeqCst);
+                    Ok(Verdict::Wrong)
+                })
+            })
+        };
+        assert_eq!(again([2; 32]).join().unwrap(), Ok(Verdict::Wrong));
+        let others: Vec<_> = (0..10).map(|_| again([1; 32])).collect();
+        while hashing.inside.load(Ordering::SeqCst) < 11 {
+            thread::yield_now();
+        }
+        door.open();
+        assert_eq!(first.join().unwrap(), Ok(Verdict::Correct));
+        for other in others {
+            assert_eq!(other.join().unwrap(), Ok(Verdict::Correct));
+        }
+    });
+    assert_eq!(done.load(Ordering::SeqCst), 2);
+    // It is over: the next one is done anew.
+    assert_eq!(hashing.check(Some([1; 32]), |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+}
+
+#[test]
+fn a_panic_leaves_nobody_waiting() {
+    let hashing = hashing(64);
+    let lost = hashing.check(None, |crew| {
+        match crew.work(0, Box::new(|| panic!("the test asked for it"))) {
+            Err(crate::hashers::Undone::Stopped(stopped)) => Err(stopped),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(lost, Err(Busy::Lost));
+    // The pilot of a flight: its followers hear of it, and its place is free.
+    let (door, entered) = (Door::default(), Door::default());
+    thread::scope(|scope| {
+        let pilot = scope.spawn(|| {
+            hashing.check(Some([1; 32]), |_| -> Result<Verdict, Stopped> {
+                entered.open();
+                door.wait();
+                panic!("the test asked for it")
+            })
+        });
+        entered.wait();
+        let follower = scope.spawn(|| hashing.check(Some([1; 32]), |_| Ok(Verdict::Wrong)));
+        while hashing.inside.load(Ordering::SeqCst) < 2 {
+            thread::yield_now();
+        }
+        door.open();
+        assert!(pilot.join().is_err());
+        assert_eq!(follower.join().unwrap(), Err(Busy::Lost));
+    });
+    assert_eq!(hashing.inside.load(Ordering::SeqCst), 0);
+    let derived = hashing.check(None, |crew| {
+        assert_eq!(*crew.pbkdf2_sha256(b"secret", b"salt", 3).unwrap(), expected(3));
+        Ok(Verdict::Correct)
+    });
+    assert_eq!(derived, Ok(Verdict::Correct));
+}
+
+/// A crowd of checks of either kind, more than there are threads for.
+#[test]
+fn a_storm_passes() {
+    let hashing = hashing(256);
+    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    thread::scope(|scope| {
+        for n in 1..=64_u32 {
+            let (hashing, running, most) = (&hashing, Arc::clone(&running), Arc::clone(&most));
+            scope.spawn(move || {
+                let verdict = hashing.check(None, |crew| {
+                    if n % 4 == 0 {
+                        let work = move || {
+                            most.fetch_max(
+                                running.fetch_add(1, Ordering::SeqCst) + 1,
+                                Ordering::SeqCst,
+                            );
+                            thread::sleep(Duration::from_millis(2));
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            Ok(Zeroizing::default())
+                        };
+                        crew.work(0, Box::new(work)).unwrap();
+                    } else {
+                        let derived = crew.pbkdf2_sha256(b"secret", b"salt", n * 100).unwrap();
+                        assert_eq!(*derived, expected(n * 100));
+                    }
+                    Ok(Verdict::Wrong)
+                });
+                assert_eq!(verdict, Ok(Verdict::Wrong));
+            });
+        }
+    });
+    assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+}

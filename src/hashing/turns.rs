@@ -1,0 +1,269 @@
+//! `Turns`: one line for all children, in memory that they share: first come, first served, and a
+//! child that has died leaves the line.
+
+#![forbid(unsafe_code)]
+
+use super::{Busy, Limits};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How often somebody who waits looks; a hash takes a hundred times as long.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// As many can stand in line.
+pub const PLACES: usize = 1024;
+
+/// A place in the line; zeros are a free one.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Whose it is; 0: nobody's.
+    process: AtomicU32,
+    /// What the hash will take, in KiB.
+    memory: AtomicU32,
+    /// Who came first; 0: not in line yet.
+    ticket: AtomicU64,
+    /// Since when, in seconds since 1970.
+    since: AtomicU64,
+}
+
+/// No hash takes so long (seconds), so that another process has the number of one that died.
+const OLDEST: u64 = 120;
+
+/// The line.
+pub struct Turns {
+    places: &'static [Place],
+    next: &'static AtomicU64,
+    limits: Limits,
+    process: u32,
+    /// Whether a process still lives.
+    lives: fn(u32) -> bool,
+}
+
+/// What stands before somebody in the line: checks as a whole, and memory for single hashes.
+#[derive(Default)]
+struct Ahead {
+    checks: usize,
+    memory: u64,
+}
+
+impl Turns {
+    /// The line in `places`, as `process` sees it, whose own places are free: it has just begun.
+    pub fn new(
+        places: &'static [Place],
+        next: &'static AtomicU64,
+        limits: Limits,
+        process: u32,
+        lives: fn(u32) -> bool,
+    ) -> Self {
+        let turns = Self { places, next, limits, process, lives };
+        // Of an earlier process with this number.
+        turns.places.iter().for_each(|place| place.leave(process));
+        turns
+    }
+
+    /// Waits in the line: without `memory` for the turn of a check, with it until so much is left for
+    /// a hash, of which the first always has it. A check that waits for memory keeps its turn.
+    pub(super) fn enter(&self, memory: u32, deadline: Instant) -> Result<Turn<'_>, Busy> {
+        let most = self.limits.threads + self.limits.queue;
+        if memory == 0 && self.ahead(u64::MAX).checks >= most {
+            return Err(Busy::Full);
+        }
+        let place = self.places.iter().find(|place| self.take(place)).ok_or(Busy::Full)?;
+        let turn = Turn { place, process: self.process };
+        place.memory.store(memory, Ordering::Relaxed);
+        place.since.store(now(), Ordering::Relaxed);
+        // Two who come at once may not see each other yet and both go: one hash too many, for once.
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        place.ticket.store(ticket, Ordering::Release);
+        loop {
+            let ahead = self.ahead(ticket);
+            let may = match memory {
+                0 => ahead.checks < self.limits.threads,
+                memory => {
+                    ahead.memory == 0
+                        || ahead.memory + u64::from(memory) <= u64::from(self.limits.memory)
+                }
+            };
+            if may {
+                return Ok(turn);
+            }
+            if Instant::now() >= deadline {
+                return Err(Busy::Full);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn take(&self, place: &Place) -> bool {
+        let (free, ours) = (0, self.process);
+        place.process.compare_exchange(free, ours, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Who is alive and came before `ticket`; the dead leave.
+    fn ahead(&self, ticket: u64) -> Ahead {
+        let mut ahead = Ahead::default();
+        for place in self.places {
+            let theirs = place.ticket.load(Ordering::Acquire);
+            if theirs == 0 || theirs >= ticket {
+                continue;
+            }
+            let process = place.process.load(Ordering::Relaxed);
+            let old = now().saturating_sub(place.since.load(Ordering::Relaxed)) > OLDEST;
+            if process != self.process && (old || !(self.lives)(process)) {
+                place.leave(process);
+                continue;
+            }
+            match place.memory.load(Ordering::Relaxed) {
+                0 => ahead.checks += 1,
+                memory => ahead.memory += u64::from(memory),
+            }
+        }
+        ahead
+    }
+}
+
+impl Place {
+    /// Frees the place, if it is that process's.
+    fn leave(&self, process: u32) {
+        if process != 0 && self.process.load(Ordering::Relaxed) == process {
+            self.ticket.store(0, Ordering::Relaxed);
+            self.memory.store(0, Ordering::Relaxed);
+            let _ = self.process.compare_exchange(process, 0, Ordering::Release, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A place in the line, until it is dropped.
+pub(super) struct Turn<'a> {
+    place: &'a Place,
+    process: u32,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.place.leave(self.process);
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+
+    const LIMITS: Limits = Limits { threads: 2, queue: 2, memory: 300 };
+
+    fn line() -> (&'static [Place], &'static AtomicU64) {
+        let places: Vec<Place> = (0..8).map(|_| Place::default()).collect();
+        (places.leak(), Box::leak(Box::default()))
+    }
+
+    fn at((places, next): (&'static [Place], &'static AtomicU64), process: u32) -> Turns {
+        Turns::new(places, next, LIMITS, process, |process| process != 666)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(30)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn so_many_run_and_so_many_wait_in_order() {
+        let line = line();
+        let (first, second) = (at(line, 1), at(line, 2));
+        let running = (first.enter(0, soon()).unwrap(), second.enter(0, soon()).unwrap());
+        assert_eq!(first.enter(0, soon()).err(), Some(Busy::Full), "waited in vain");
+        let (told, order) = mpsc::channel();
+        let (third, fourth) = (at(line, 3), at(line, 4));
+        thread::scope(|scope| {
+            for (name, turns) in [(3, &third), (4, &fourth)] {
+                let (told, before) = (told.clone(), first.ahead(u64::MAX).checks);
+                scope.spawn(move || {
+                    let turn = turns.enter(0, later()).unwrap();
+                    told.send(name).unwrap();
+                    drop(turn);
+                });
+                while first.ahead(u64::MAX).checks == before {
+                    thread::sleep(PAUSE);
+                }
+            }
+            // Two run and two wait: there is no more room.
+            let start = Instant::now();
+            assert_eq!(at(line, 5).enter(0, later()).err(), Some(Busy::Full));
+            assert!(start.elapsed() < Duration::from_secs(10), "at once");
+            drop(running.0);
+            assert_eq!(order.recv().unwrap(), 3);
+            assert_eq!(order.recv().unwrap(), 4);
+            drop(running.1);
+        });
+        assert_eq!(first.ahead(u64::MAX).checks, 0);
+    }
+
+    #[test]
+    fn memory_is_waited_for_and_the_first_always_has_it() {
+        let line = line();
+        let turns = at(line, 1);
+        let huge = turns.enter(1000, soon()).unwrap();
+        assert!(turns.enter(1, soon()).is_err());
+        drop(huge);
+        let some = (turns.enter(100, soon()).unwrap(), turns.enter(200, soon()).unwrap());
+        assert!(turns.enter(1, soon()).is_err());
+        // Checks do not stand in its way, nor it in theirs.
+        let checks = (turns.enter(0, soon()).unwrap(), turns.enter(0, soon()).unwrap());
+        drop(some.0);
+        assert!(turns.enter(100, soon()).is_ok());
+        drop((some.1, checks));
+    }
+
+    #[test]
+    fn the_dead_leave_the_line() {
+        let line = line();
+        let dead = at(line, 666);
+        let turns = (dead.enter(0, soon()).unwrap(), dead.enter(0, soon()).unwrap());
+        std::mem::forget(turns);
+        let living = at(line, 1);
+        drop((living.enter(0, soon()).unwrap(), living.enter(0, soon()).unwrap()));
+        // A child that begins with the number of one that died.
+        std::mem::forget((living.enter(0, soon()).unwrap(), living.enter(0, soon()).unwrap()));
+        assert!(at(line, 2).enter(0, soon()).is_err());
+        let again = at(line, 1);
+        assert!(again.enter(0, soon()).is_ok());
+        // One whose number somebody else has now.
+        let turn = again.enter(0, soon()).unwrap();
+        turn.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
+        std::mem::forget(turn);
+        assert_eq!(at(line, 2).ahead(u64::MAX).checks, 0);
+    }
+
+    #[test]
+    fn a_crowd_never_runs_at_once() {
+        static RUNNING: AtomicU32 = AtomicU32::new(0);
+        static CROWDED: AtomicBool = AtomicBool::new(false);
+        let line = line();
+        thread::scope(|scope| {
+            for process in 1..=4 {
+                scope.spawn(move || {
+                    let turns = at(line, process);
+                    for _ in 0..20 {
+                        let _turn = turns.enter(0, later()).unwrap();
+                        // One too many may slip in for once, where two come at the same time.
+                        if RUNNING.fetch_add(1, Ordering::SeqCst) > 2 {
+                            CROWDED.store(true, Ordering::SeqCst);
+                        }
+                        thread::sleep(PAUSE);
+                        RUNNING.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(!CROWDED.load(Ordering::SeqCst));
+    }
+}

@@ -1,0 +1,88 @@
+//! The edge of `Hashing`: the line that all children stand in, and threads of a lower priority.
+
+use super::child::{Httpd, children};
+use crate::config::HashingSettings;
+use crate::hashing::{Hashing, Limits, PLACES, Place, Turns};
+use crate::store::Host;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{io, process, ptr};
+
+/// What the children share.
+struct Line {
+    next: AtomicU64,
+    places: [Place; PLACES],
+}
+
+/// Made once: the children of a graceful restart stand in one line with those before them.
+static LINE: OnceLock<&'static Line> = OnceLock::new();
+
+static LIMITS: Mutex<Option<Limits>> = Mutex::new(None);
+
+/// How much less urgent than a request a hash is (`nice`).
+const NICE: libc::c_int = 10;
+
+/// Makes the line, before the fork, and keeps the limits for the children.
+pub(super) fn start(settings: Option<&HashingSettings>) -> Result<(), String> {
+    let limits = settings.copied().unwrap_or_default().limits();
+    *LIMITS.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
+    if LINE.get().is_some() {
+        return Ok(());
+    }
+    // SAFETY: new memory at an address of the system's choice, of which nobody else knows.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size_of::<Line>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        return Err(format!("AuthDjangoHashing: no memory to share with children: {error}"));
+    }
+    // SAFETY: the memory is as large as a line, aligned to a page, full of zeros, which are values
+    // of its atomics, and is never unmapped.
+    let _ = LINE.set(unsafe { &*memory.cast::<Line>() });
+    Ok(())
+}
+
+/// What this child hashes with.
+pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
+    let limits = LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
+    let limits = limits.unwrap_or_else(|| HashingSettings::default().limits());
+    let turns = LINE
+        .get()
+        .map(|line| Arc::new(Turns::new(&line.places, &line.next, limits, process::id(), lives)));
+    let (spawner, serving) = (Arc::clone(host), host.threads());
+    let spawn = move |body: Box<dyn FnOnce() + Send>| {
+        spawner.spawn(
+            "hashing",
+            Box::new(move || {
+                be_nice();
+                body();
+            }),
+        )
+    };
+    Hashing::new(limits, serving, children(), turns, Box::new(spawn))
+}
+
+/// Lowers the priority of the calling thread, which on Linux is one of its own.
+fn be_nice() {
+    // SAFETY: a change of this thread alone; where it fails, nothing is different.
+    unsafe {
+        let thread = libc::syscall(libc::SYS_gettid);
+        libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICE);
+    }
+}
+
+/// Whether there is a process with this number.
+fn lives(process: u32) -> bool {
+    let Ok(process) = libc::pid_t::try_from(process) else { return false };
+    // SAFETY: signal 0 is none.
+    let answer = unsafe { libc::kill(process, 0) };
+    answer == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}

@@ -1,0 +1,135 @@
+//! A flood of passwords that must be hashed: it is bounded, and whoever is verified is served.
+
+use crate::common::cluster::sqlite;
+use crate::common::httpd::{Httpd, Setup};
+use crate::common::wait_until;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+const BUSY: &str = "too many passwords are being hashed already";
+
+/// An unknown user costs what a hash costs that takes a good while; alice costs next to nothing.
+fn start(topic: &str, mpm: &str, hashing: &str, mpm_lines: &str) -> Httpd {
+    let (path, _) = sqlite("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase sqlite:{}\nAuthDjangoPasswordHashers md5 pbkdf2_sha256\n\
+         AuthDjangoHashing {hashing}\nLogLevel authnz_django:debug\n\
+         <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n\
+         <Location /dear>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n\
+         AuthDjangoPasswordHashers pbkdf2_sha256:6000000\n</Location>\n",
+        path.display()
+    );
+    let mut setup = Setup::new(topic, config).mpm(mpm).modules(&["socache_shmcb"]);
+    setup.mpm_lines = mpm_lines.into();
+    setup.start()
+}
+
+/// How many of so many logins of nobody at once were 401, and how many 500.
+fn flood(httpd: &Httpd, logins: usize) -> (usize, usize) {
+    let (denied, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for n in 0..logins {
+            let (denied, failed) = (&denied, &failed);
+            scope.spawn(move || match httpd.status("/dear/", format!("nobody {n}"), "x") {
+                401 => denied.fetch_add(1, Ordering::SeqCst),
+                500 => failed.fetch_add(1, Ordering::SeqCst),
+                status => panic!("{status}"),
+            });
+        }
+    });
+    (denied.into_inner(), failed.into_inner())
+}
+
+#[test]
+fn a_flood_leaves_threads_for_whoever_is_verified() {
+    for mpm in ["worker", "event"] {
+        let lines = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
+                     MinSpareThreads 1\nMaxSpareThreads 16\n";
+        let mut httpd = start("flood", mpm, "threads=2 queue=100", lines);
+        httpd.expect_in_log(BUSY);
+        assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+        let httpd = &httpd;
+        let served = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            let storm = scope.spawn(|| flood(httpd, 14));
+            while !storm.is_finished() {
+                assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200, "{mpm}");
+                served.fetch_add(1, Ordering::SeqCst);
+            }
+            let (denied, failed) = storm.join().unwrap();
+            // Half of 16 threads wait; some who came when one had gone had luck.
+            assert!(denied >= 8 && failed >= 1 && denied + failed == 14, "{mpm} {denied} {failed}");
+        });
+        assert!(served.into_inner() > 10, "{mpm}");
+        assert_eq!(httpd.count_in_log("alice: password verified for"), 1, "{mpm}");
+    }
+}
+
+#[test]
+fn prefork_has_one_line_for_all_children() {
+    let lines = "StartServers 6\nMinSpareServers 1\nMaxSpareServers 6\nServerLimit 6\nMaxRequestWorkers 6\n";
+    let mut httpd = start("line", "prefork", "threads=1 queue=1", lines);
+    httpd.expect_in_log(BUSY);
+    assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+    let (denied, failed) = flood(&httpd, 5);
+    assert!(denied >= 2 && failed >= 1 && denied + failed == 5, "{denied} {failed}");
+    assert_eq!(flood(&httpd, 1), (1, 0));
+    // Children who die while they hash leave the line.
+    thread::scope(|scope| {
+        let httpd = &httpd;
+        for n in 0..2 {
+            scope.spawn(move || {
+                let request = format!(
+                    "GET /dear/ HTTP/1.1\r\nHost: localhost\r\n{}Connection: close\r\n\r\n",
+                    crate::common::client::basic(format!("nobody {n}"), "x")
+                );
+                let _ = crate::common::client::send(httpd.port, &request);
+            });
+        }
+        thread::sleep(std::time::Duration::from_millis(300));
+        for child in httpd.children() {
+            let _ = Command::new("kill").args(["-s", "KILL", &child.to_string()]).status();
+        }
+    });
+    wait_until("children anew", 20, || {
+        crate::common::client::send(
+            httpd.port,
+            "GET /public/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )
+        .is_ok_and(|answer| answer.status == 200)
+    });
+    assert_eq!(flood(&httpd, 1), (1, 0));
+    httpd.finish();
+}
+
+/// A page with many parts comes with the same password many times at once.
+#[test]
+fn the_same_password_at_the_same_time_is_hashed_once() {
+    let lines = "StartServers 1\nServerLimit 1\nThreadsPerChild 32\nMaxRequestWorkers 32\n\
+                 MinSpareThreads 1\nMaxSpareThreads 32\n";
+    let (path, _) = sqlite("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase sqlite:{}\nLogLevel authnz_django:debug\n\
+         <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n",
+        path.display()
+    );
+    let mut setup = Setup::new("once", config).modules(&["socache_shmcb"]);
+    setup.mpm_lines = lines.into();
+    let httpd = setup.start();
+    crate::common::run(Command::new("sqlite3").arg(&path).arg(
+        // 2,000,000 iterations for a password that is not this one: the work is what counts.
+        "UPDATE auth_user SET password = 'pbkdf2_sha256$2000000$salt$1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=' WHERE username = 'bob'",
+    ));
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| assert_eq!(httpd.status("/members/", "bob", "bob secret"), 401));
+            scope.spawn(|| assert_eq!(httpd.status("/public/", "", ""), 200));
+        }
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200));
+        }
+    });
+    assert_eq!(httpd.count_in_log("alice: password verified for"), 1);
+    httpd.finish();
+}
