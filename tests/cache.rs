@@ -254,7 +254,7 @@ fn machines_share_a_redis_that_nobody_can_forge_entries_in() {
     let key = secret(&redis.dir, "0123456789abcdef0123456789abcdef\n");
     let lines = format!("AuthDjangoCache redis:127.0.0.1:{} key=file:{key}", redis.port);
     let config = config(&format!("sqlite:{}", path.display()), &lines);
-    let (here, there) =
+    let (mut here, there) =
         (start("here", config.clone(), "event"), start("there", config.clone(), "prefork"));
     assert_eq!(here.status("/secret/", "alice", "alice secret"), 200);
     for _ in 0..6 {
