@@ -148,7 +148,13 @@ impl Fetch for Slow {
         Ok(Vec::new())
     }
 
-    fn facts(&self, (): &mut (), _: &UserModel, _: Instant) -> Result<Vec<Fact>, Failure> {
+    fn facts(
+        &self,
+        (): &mut (),
+        _: &UserModel,
+        _: &Wants,
+        _: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
         Ok(Vec::new())
     }
 }
