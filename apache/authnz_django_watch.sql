@@ -73,7 +73,7 @@ BEGIN
            string_agg(format(', %L', name), '')
         INTO changed, arguments FROM (SELECT DISTINCT unnest(columns) AS name) named WHERE name <> '';
     FOR event IN SELECT * FROM (VALUES
-        ('_update', 'UPDATE', 'ROW', coalesce(format('WHEN (%s)', changed), ''), coalesce(arguments, '')),
+        ('_update', 'UPDATE', 'ROW', coalesce('WHEN (' || changed || ')', ''), coalesce(arguments, '')),
         ('_rows', 'INSERT OR DELETE', 'ROW', '', ''),
         ('_truncate', 'TRUNCATE', 'STATEMENT', '', '')
     ) AS events (suffix, happens, each, condition, further) LOOP

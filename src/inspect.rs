@@ -183,13 +183,16 @@ impl Inspection<'_> {
             _ => None,
         });
         let (Some(most), Some(max)) = (most, max) else { return };
+        // One more listens.
+        let watch = usize::from(facts.iter().any(|fact| matches!(fact, Fact::Watch(_))));
         let Some(children) = self.capacity.children else {
+            let max = max + watch;
             return self.good(format!(
                 "connections: {max} for each child at most; how many children is not known here; \
                  the server has {most}"
             ));
         };
-        let each = self.capacity.threads.map_or(max, |threads| max.min(threads.max(1)));
+        let each = self.capacity.threads.map_or(max, |threads| max.min(threads.max(1))) + watch;
         let all = children.saturating_mul(each);
         let sum =
             format!("connections: {children} children × {each} = {all} of the server's {most}");

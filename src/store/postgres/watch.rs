@@ -87,7 +87,8 @@ impl Watch {
         let runtime = servers::runtime()?;
         let look = self.ear.attend(async {
             let link = link::Link::open(&self.connections, &self.ear, deadline).await?;
-            link.round(deadline).await?;
+            let lacks = link.round(deadline).await?;
+            lacks.iter().flatten().for_each(|lack| self.ear.tell(lack));
             self.ear.knows(origin);
             Ok(())
         });

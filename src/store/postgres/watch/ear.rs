@@ -144,8 +144,8 @@ impl Ear {
     }
 
     /// A heartbeat that was sent at `sent` came back, and with it what was `seen` for the first
-    /// `count` shapes.
-    pub(super) fn judge(&self, sent: u64, seen: &Seen, count: usize) {
+    /// `count` shapes: what each of them lacks.
+    pub(super) fn judge(&self, sent: u64, seen: &Seen, count: usize) -> Vec<Vec<String>> {
         let mut lacks = Vec::new();
         let mut shapes = self.shapes.write().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
@@ -159,12 +159,12 @@ impl Ear {
         for shape in shapes.iter_mut().take(count) {
             let lacking = seen.lacks(&self.channel, &shape.reads);
             shape.covered = Some(lacking.is_empty());
-            lacks.extend(lacking);
+            lacks.push(lacking);
         }
         drop(shapes);
-        lacks.iter().for_each(|lack| self.tell(lack));
         let until = sent + u64::try_from((BEAT + LATE).as_millis()).unwrap_or(0);
         self.fresh_until.store(until, Ordering::Release);
+        lacks
     }
 
     fn raise(&self) {

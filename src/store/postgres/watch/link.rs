@@ -54,7 +54,9 @@ async fn serve(ear: &Ear, connections: &Connections) {
         let work = async {
             let link = Link::open(connections, ear, deadline()).await?;
             loop {
-                link.round(deadline()).await?;
+                // One at a time: where nothing is installed, it would be a line for each table.
+                let lacks = link.round(deadline()).await?;
+                lacks.iter().filter_map(|shape| shape.first()).for_each(|lack| ear.tell(lack));
                 vouched = true;
                 if !link.pause().await? {
                     return Ok(());
@@ -106,8 +108,8 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// A heartbeat, and a look at the triggers.
-    pub(super) async fn round(&self, deadline: Instant) -> Result<(), Failure> {
+    /// A heartbeat, and a look at the triggers: what each shape lacks.
+    pub(super) async fn round(&self, deadline: Instant) -> Result<Vec<Vec<String>>, Failure> {
         let (beat, sent) = (self.ear.next_beat(), self.ear.now());
         let (look, count) = self.ear.look();
         let values: Vec<Unknown<'_>> = look.relations.iter().map(|name| Unknown(name)).collect();
@@ -129,8 +131,7 @@ impl<'a> Link<'a> {
         if seen.link.as_deref() != Some(self.ear.own()) {
             return Err(Failure::Refused(SHARED.into()));
         }
-        self.ear.judge(sent, &seen, count);
-        Ok(())
+        Ok(self.ear.judge(sent, &seen, count))
     }
 
     /// Waits until it is time for the next round; `false`: there need be none.

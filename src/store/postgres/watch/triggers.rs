@@ -46,11 +46,12 @@ impl Look {
              CAST(c.relkind AS text), CAST(c.relhassubclass AS text), \
              CAST(c.relrowsecurity AS text), CAST(t.tgenabled AS text), CAST(t.tgtype AS text), \
              CAST(t.tgqual IS NOT NULL OR t.tgnargs > 1 AS text), \
-             CAST(cardinality(t.tgattr) = 0 AS text), encode(t.tgargs, 'hex'), \
-             concat_ws(' ', c.oid, c.xmin, t.oid, t.xmin, t.proc) \
+             CAST(CAST(t.tgattr AS text) = '' AS text), encode(t.tgargs, 'hex'), \
+             concat_ws(' ', c.oid, c.xmin, t.oid, t.version) \
              FROM (VALUES {list}) w(n, relation) \
              LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(w.relation) \
-             LEFT JOIN (SELECT t.*, t.oid, t.xmin, p.xmin AS proc FROM pg_catalog.pg_trigger t \
+             LEFT JOIN (SELECT t.oid, concat_ws(' ', t.xmin, p.xmin) AS version, t.tgrelid, t.tgenabled, \
+                t.tgtype, t.tgqual, t.tgnargs, t.tgattr, t.tgargs FROM pg_catalog.pg_trigger t \
                 JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid \
                 WHERE p.proname = '{FUNCTION}' AND NOT t.tgisinternal) t ON t.tgrelid = c.oid \
              ORDER BY w.n, t.oid"
@@ -160,8 +161,6 @@ impl Seen {
                 events.join(", ")
             ));
         }
-        lacks.sort_unstable();
-        lacks.dedup();
         lacks
     }
 }
