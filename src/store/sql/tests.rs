@@ -127,7 +127,7 @@ fn what_is_read_is_known() {
         let reads = ANY.reads(&model, &wants);
         let mut known: Vec<String> = Vec::new();
         for Reads { relation, columns } in &reads {
-            assert!(sql.contains(&format!(" {relation} ")), "{relation}: {sql}");
+            assert!(sql.contains(&format!("{relation} ")), "{relation}: {sql}");
             known.extend(relation.split('.').map(str::to_owned));
             known.extend(columns.iter().map(|column| format!("\"{column}\"")));
         }
