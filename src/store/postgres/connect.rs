@@ -3,8 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::url::Place;
-use super::watch::SHARED;
-use super::{Connection, Connections, error};
+use super::{Connection, Connections, error, watch};
 use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
 use crate::store::servers::{self, first};
@@ -98,7 +97,7 @@ impl Connections {
                     Ok((client, connection)) => {
                         match self.ear.clone() {
                             Some(ear) => {
-                                tokio::spawn(async move { ear.listen(connection).await });
+                                tokio::spawn(async move { watch::listen(&ear, connection).await });
                             }
                             None => {
                                 tokio::spawn(connection);
@@ -120,7 +119,7 @@ impl Connections {
         match timeout_at(deadline.into(), work).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) if self.ear.is_some() && error::refuses_options(&error) => {
-                Err(Failure::Refused(format!("{place}: {SHARED}")))
+                Err(Failure::Refused(format!("{place}: {}", watch::SHARED)))
             }
             Ok(Err(error)) => Err(error::connecting(&error, place)),
             Err(_) => {

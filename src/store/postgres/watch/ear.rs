@@ -5,7 +5,7 @@
 use super::DIALECT;
 use super::triggers::{Look, Seen};
 use crate::store::rows::Stamp;
-use crate::store::sql::{Reads, one_line};
+use crate::store::sql::Reads;
 use crate::user::{UserModel, Wants};
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
@@ -14,8 +14,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::{AsyncMessage, Connection};
 
 /// From one heartbeat to the next.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -190,34 +188,16 @@ impl Ear {
         known.is_some() && origin == known.as_deref()
     }
 
-    /// Reads what the link brings until it ends.
-    pub(in crate::store::postgres) async fn listen<S, T>(&self, mut connection: Connection<S, T>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
-        let loss = loop {
-            match poll_fn(|cx| connection.poll_message(cx)).await {
-                Some(Ok(AsyncMessage::Notification(heard))) => {
-                    self.hear(heard.channel(), heard.payload());
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    let text = error.as_db_error().map(|error| error.message().to_owned());
-                    break one_line(&text.unwrap_or_else(|| error.to_string()));
-                }
-                None => break "closed".into(),
-            }
-        };
+    /// The link has ended, and its client is seen to be closed.
+    pub(super) fn broke(&self, loss: String) {
         self.deaf();
-        // Before anybody is woken, so that the client is seen to be closed.
-        drop(connection);
         let mut state = self.lock();
         state.loss = Some(loss);
         state.wake();
     }
 
-    fn hear(&self, channel: &str, payload: &str) {
+    /// A notification.
+    pub(super) fn hear(&self, channel: &str, payload: &str) {
         if channel == self.channel {
             self.raise();
         } else if channel == self.own {

@@ -7,13 +7,15 @@ use super::triggers::Seen;
 use crate::store::failure::{Failure, seconds};
 use crate::store::postgres::{Connections, Unknown, error, texts};
 use crate::store::servers;
+use crate::store::sql::one_line;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, sleep_until, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error};
 
 /// A setting that the link is started with: where the session has another, it is not ours alone.
 pub(super) const PROOF: &str = "authnz_django.link";
@@ -26,6 +28,31 @@ const ATTENTIVE: Duration = Duration::from_secs(10);
 
 pub(in crate::store::postgres) const SHARED: &str = "somebody stands between who does not keep connections apart, such as \
     PgBouncer: watch_host= must name the server itself";
+
+/// Reads what the link brings until it ends.
+pub(in crate::store::postgres) async fn listen<S, T>(ear: &Ear, mut connection: Connection<S, T>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let loss = loop {
+        match poll_fn(|cx| connection.poll_message(cx)).await {
+            Some(Ok(AsyncMessage::Notification(heard))) => {
+                ear.hear(heard.channel(), heard.payload());
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let text = error.as_db_error().map(|error| error.message().to_owned());
+                break one_line(&text.unwrap_or_else(|| error.to_string()));
+            }
+            None => break "closed".into(),
+        }
+    };
+    // Nothing is believed while the connection is taken down; and only then is anybody woken.
+    ear.deaf();
+    drop(connection);
+    ear.broke(loss);
+}
 
 /// The thread.
 pub(super) fn run(ear: &Ear, connections: &Connections) {
