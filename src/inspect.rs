@@ -69,7 +69,7 @@ pub fn inspect(
     tell: &mut dyn FnMut(Finding),
 ) {
     let mut inspection = Inspection { site, hashers, capacity, tell };
-    if !inspection.server() {
+    if !inspection.server(asked) {
         return;
     }
     let Some(query) = inspection.selects(asked) else { return };
@@ -102,9 +102,9 @@ impl Inspection<'_> {
     }
 
     /// Whether there is a connection to go on with.
-    fn server(&mut self) -> bool {
+    fn server(&mut self, asked: &Wants) -> bool {
         let start = Instant::now();
-        let facts = self.site.store.inspect(&self.site.model, Part::Server, self.deadline());
+        let facts = self.site.store.inspect(&self.site.model, asked, Part::Server, self.deadline());
         let took = milliseconds(start.elapsed());
         let facts = match facts {
             Ok(facts) => facts,
@@ -140,6 +140,10 @@ impl Inspection<'_> {
                      SET default_transaction_read_only = on",
                 ),
                 Fact::Journal(mode) => self.good(format!("journal mode: {mode}")),
+                Fact::Watch(lacks) if lacks.is_empty() => self.good(
+                    "watch: PostgreSQL tells of every change to what is read, and rows are kept",
+                ),
+                Fact::Watch(lacks) => lacks.iter().for_each(|lack| self.warn(lack.as_str())),
                 Fact::Superuser => {
                     self.warn(
                         "grants: too much: this is a superuser: make a user as in the README",
@@ -179,13 +183,16 @@ impl Inspection<'_> {
             _ => None,
         });
         let (Some(most), Some(max)) = (most, max) else { return };
+        // One more listens.
+        let watch = usize::from(facts.iter().any(|fact| matches!(fact, Fact::Watch(_))));
         let Some(children) = self.capacity.children else {
+            let max = max + watch;
             return self.good(format!(
                 "connections: {max} for each child at most; how many children is not known here; \
                  the server has {most}"
             ));
         };
-        let each = self.capacity.threads.map_or(max, |threads| max.min(threads.max(1)));
+        let each = self.capacity.threads.map_or(max, |threads| max.min(threads.max(1))) + watch;
         let all = children.saturating_mul(each);
         let sum =
             format!("connections: {children} children × {each} = {all} of the server's {most}");
@@ -243,7 +250,7 @@ impl Inspection<'_> {
 
     fn passwords(&mut self) {
         let (store, model) = (&self.site.store, &self.site.model);
-        let facts = match store.inspect(model, Part::Passwords, self.deadline()) {
+        let facts = match store.inspect(model, &Wants::NOTHING, Part::Passwords, self.deadline()) {
             Ok(facts) => facts,
             Err(error) => {
                 return self.warn(format!("passwords: not counted: {}", reason(&error)));

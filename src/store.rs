@@ -76,7 +76,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As for `get_by_natural_key`.
-    fn inspect(&self, _: &UserModel, _: Part, _deadline: Instant) -> Result<Vec<Fact>, Error> {
+    fn inspect(
+        &self,
+        _: &UserModel,
+        _: &Wants,
+        _: Part,
+        _deadline: Instant,
+    ) -> Result<Vec<Fact>, Error> {
         Ok(Vec::new())
     }
 
@@ -324,6 +330,7 @@ trait Fetch: Connector {
         &self,
         connection: &mut Self::Connection,
         model: &UserModel,
+        wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure>;
 }
@@ -411,11 +418,16 @@ impl<C: Fetch> Store for Pooled<C> {
             return Ok(found);
         }
         let started = Instant::now();
-        let found = self
-            .ask(&C::DIALECT.user(model, wants, username), deadline)
-            .and_then(|rows| row::user(rows, model, wants).map_err(|reason| self.wrong(reason)));
+        let wanted = lookup.as_ref().and_then(Lookup::origin);
+        let mut origin = None;
+        let found = self.ask(&C::DIALECT.user(model, wants, username, wanted), deadline).and_then(
+            |mut rows| {
+                origin = wanted.and_then(|_| row::origin(&mut rows));
+                row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
+            },
+        );
         if let (Ok(found), Some(lookup)) = (&found, lookup) {
-            lookup.keep(started, found, None);
+            lookup.keep(started, found, origin.as_deref());
         }
         found.map_err(|error| match &model.query_name {
             Some(name) => error.of_query(name),
@@ -446,10 +458,11 @@ impl<C: Fetch> Store for Pooled<C> {
     fn inspect(
         &self,
         model: &UserModel,
+        wants: &Wants,
         part: Part,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Error> {
-        self.facts(model, part, deadline)
+        self.facts(model, wants, part, deadline)
     }
 
     fn timeout(&self) -> Duration {

@@ -38,5 +38,6 @@ mod store_postgres;
 mod subversion;
 mod unavailable;
 mod valid_user;
+mod watch;
 mod webdav;
 mod xsendfile;

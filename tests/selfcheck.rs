@@ -194,6 +194,48 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
 
 /// Each right to write is noticed at whatever level it was granted, and what is missing is named.
 #[test]
+fn a_database_that_is_watched() {
+    let cluster = cluster();
+    let url = |words: &str| format!("AuthDjangoDatabase {} {words}\n{CHEAP}", cluster.url());
+    let install = |words: &[&str]| {
+        cluster.script("site", "authnz_django_watch.sql", &[&["channel=users"], words].concat());
+    };
+    // Nothing is installed.
+    let report = check(&url("watch=users"));
+    report.good();
+    let line = report
+        .line("watch=users: the trigger for INSERT, DELETE, TRUNCATE, UPDATE of id, username,");
+    let end = "on \"auth_user\" is missing (psql -f authnz_django_watch.sql): every request reads the row";
+    assert!(line.starts_with("warn ") && line.ends_with(end), "{line}");
+    report.line("on \"auth_user_groups\" is missing");
+    report.line("on \"auth_group\" is missing");
+    assert!(!report.out.contains("auth_permission"), "{}", report.out);
+    report.line("ok   connections: 1 children × 5 = 5 of the server's 47");
+
+    // All that the configuration asks for is looked at.
+    install(&["permissions="]);
+    let wide = "<Location /x>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+                AuthDjangoExport email\nRequire django-permission a.b\n</Location>\n";
+    cluster.sql("site", "GRANT SELECT (email) ON auth_user TO apache");
+    check(&url("watch=users")).line("ok   watch: PostgreSQL tells of every change");
+    let report = check(&(url("watch=users") + wide));
+    report.good();
+    report.line("the trigger for UPDATE of email on \"auth_user\" is missing");
+    report.line("on \"auth_user_user_permissions\" is missing");
+    install(&["export=email"]);
+    check(&(url("watch=users") + wide)).line("ok   watch:");
+    cluster.sql("site", "ALTER TABLE auth_user DISABLE TRIGGER ALL");
+    let report = check(&url("watch=users"));
+    report.line("warn watch=users: the trigger for INSERT, DELETE, TRUNCATE, UPDATE of id, username, password, is_active on \"auth_user\" is disabled, or not");
+
+    // The link cannot be had.
+    let report = check(&url("watch=users watch_host=127.0.0.1:1"));
+    report.good();
+    report.line("warn watch=users: 127.0.0.1:1: connection refused");
+    assert!(!check(&url("")).out.contains("watch"));
+}
+
+#[test]
 fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
     let (server, population) = Mariadb::start("auth.User");
     server.sql("site", TIDY);

@@ -3,16 +3,15 @@
 
 use crate::common::client::{basic, send};
 use crate::common::cluster::{ids, sqlite};
-use crate::common::django::python;
+use crate::common::django::Resident;
 use crate::common::httpd::{Httpd, MPMS, Setup};
-use crate::common::{is_root, module, run, wait_until};
-use serde_json::{Value, json};
+use crate::common::{module, run, wait_until};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,61 +23,8 @@ const OWNER: &str = "games";
 const WAL: &str = "belongs to another user and has no -wal file: run httpd as the same user, keep a \
     Django connection open, or set PRAGMA journal_mode=DELETE";
 
-/// Django as a user of its own, whose connection stays open until it is told to close it.
-struct Django {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Django {
-    fn start(user: &str, path: &Path) -> Self {
-        assert!(is_root(), "this test runs Django as {user}: run `make test` as root");
-        let mut child = python("5.2", "resident.py", path.to_str().unwrap(), "auth.User")
-            .arg(user)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let questions = child.stdin.take().unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        Self { child, questions, answers }
-    }
-
-    fn ask(&mut self, question: &Value) -> Value {
-        writeln!(self.questions, "{question}").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        let mut reply: Value = serde_json::from_str(&line).unwrap();
-        assert!(reply.get("error").is_none(), "{question}: {reply}");
-        reply["answer"].take()
-    }
-
-    fn change(&mut self, what: impl Into<String>) {
-        self.ask(&json!({"change": [what.into()]}));
-    }
-
-    /// The first row.
-    fn sql(&mut self, sql: &str) -> Value {
-        self.ask(&json!({"sql": sql}))
-    }
-
-    fn close(&mut self) {
-        self.ask(&json!({"close": true}));
-    }
-
-    /// As a crash or the OOM killer does.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Django {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn resident(user: &str, path: &Path) -> Resident {
+    Resident::start(user, path.to_str().unwrap(), "auth.User")
 }
 
 /// A site's database in a folder of its owner's.
@@ -96,7 +42,7 @@ impl Site {
         chown(&path, Some(uid), Some(gid)).unwrap();
         chown(&dir, Some(uid), Some(if shared { ids("www-data").1 } else { gid })).unwrap();
         mode(&dir, if shared { 0o775 } else { 0o755 });
-        let mut django = Django::start(owner, &path);
+        let mut django = resident(owner, &path);
         assert_eq!(django.sql(&format!("PRAGMA journal_mode={journal}")), json!([journal]));
         django.close();
         let site = Self { dir, path };
@@ -104,8 +50,8 @@ impl Site {
         site
     }
 
-    fn django(&self) -> Django {
-        Django::start(OWNER, &self.path)
+    fn django(&self) -> Resident {
+        resident(OWNER, &self.path)
     }
 
     fn httpd(&self) -> Httpd {
@@ -163,7 +109,7 @@ fn alice(httpd: &Httpd) -> u16 {
 }
 
 /// Every change that Django makes counts at the very next request.
-fn changes_count(httpd: &Httpd, django: &mut Django, rounds: usize) {
+fn changes_count(httpd: &Httpd, django: &mut Resident, rounds: usize) {
     let bob = |path: &str, password: &str| httpd.status(path, "bob", password);
     let mut before = "bob secret".to_owned();
     for round in 0..rounds {
@@ -456,7 +402,7 @@ fn a_file_that_is_replaced_or_removed() {
             assert_eq!(alice(&httpd), 200);
             fs::copy(&site.path, &aside).unwrap();
             chown(&aside, Some(uid), Some(gid)).unwrap();
-            let mut django = Django::start(OWNER, &aside);
+            let mut django = resident(OWNER, &aside);
             let password = format!("deploy {deploy}");
             django.change(format!("password=bob={password}"));
             django.close();

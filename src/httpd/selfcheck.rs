@@ -86,6 +86,8 @@ struct Target {
     config: Config,
     hashers: String,
     places: Vec<String>,
+    /// What the sections ask of a user's row.
+    wants: Wants,
 }
 
 /// The sites of the configuration, each once.
@@ -105,8 +107,14 @@ fn targets(notes: &Notes) -> Vec<Target> {
                     == config.password.get().map(|password| &password.source)
         });
         match known {
-            Some(target) => target.places.push(note.place.clone()),
-            None => targets.push(Target { config, hashers, places: vec![note.place.clone()] }),
+            Some(target) => {
+                target.places.push(note.place.clone());
+                target.wants = target.wants.or(&config.asks());
+            }
+            None => {
+                let (places, wants) = (vec![note.place.clone()], config.asks());
+                targets.push(Target { config, hashers, places, wants });
+            }
         }
     }
     targets
@@ -178,9 +186,10 @@ fn report(server: Server, out: &mut dyn Write) -> usize {
             failures += usize::from(line.starts_with("FAIL"));
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         };
+        let wants = notes.wants.or(&target.wants);
         if let Err(reason) = secrets(&target.config) {
             tell(&Finding { verdict: Verdict::Failure, text: reason }.to_string());
-        } else if let Err(error) = ask_as_child(server, target, &notes.wants, capacity, &mut tell) {
+        } else if let Err(error) = ask_as_child(server, target, &wants, capacity, &mut tell) {
             let text = format!("the check itself: {error}");
             tell(&Finding { verdict: Verdict::Failure, text }.to_string());
         }

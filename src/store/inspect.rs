@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::row::is_true;
 use super::{Fetch, Pooled};
 use crate::error::Error;
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
@@ -41,6 +41,8 @@ pub enum Fact {
     Owns(String),
     /// The role may write to this table, or this file.
     Writes(String),
+    /// `watch=`: what is in the way of keeping rows, and the remedies; nothing is as it should be.
+    Watch(Vec<String>),
     /// SQLite's journal mode.
     Journal(String),
     /// The beginning of a user's password, and whether the user is active.
@@ -58,11 +60,12 @@ impl<C: Fetch> Pooled<C> {
     pub(super) fn facts(
         &self,
         model: &UserModel,
+        wants: &Wants,
         part: Part,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Error> {
         let mut facts = self.run(deadline, |connector, connection, deadline| match part {
-            Part::Server => connector.facts(connection, model, deadline),
+            Part::Server => connector.facts(connection, model, wants, deadline),
             Part::Passwords => passwords(connector, connection, model, deadline),
         })?;
         if part == Part::Server {

@@ -16,7 +16,7 @@ use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::sql::Dialect;
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use packet::Channel;
 use statement::Statement;
 use std::collections::HashMap;
@@ -162,6 +162,7 @@ impl Fetch for Connections {
         &self,
         connection: &mut Connection,
         model: &UserModel,
+        _: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
         inspect::facts(self, connection, model, deadline)

@@ -7,14 +7,16 @@ mod connect;
 mod error;
 mod inspect;
 mod url;
+mod watch;
 
 use super::failure::{Failure, seconds};
 use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
+use super::rows::Voucher;
 use super::sql::Dialect;
-use super::tls::Tls;
+use super::tls::{Encrypt, Tls};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,7 +26,8 @@ use tokio::time::timeout_at;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use url::{Place, Url};
+use url::{Place, Url, ssl_mode};
+use watch::{Ear, Watch};
 use zeroize::Zeroizing;
 
 const DIALECT: Dialect = Dialect {
@@ -46,18 +49,36 @@ const DIALECT: Dialect = Dialect {
 pub(super) fn parse(url: &str, words: &[&str]) -> Result<Parsed, String> {
     let url = Url::parse(url)?;
     let mut unnamed = false;
-    let limits = limits(words, ", statements=", |key, value| match (key, value) {
-        ("statements", "prepared" | "unnamed") => {
-            unnamed = value == "unnamed";
-            Ok(true)
+    let (mut channel, mut place) = (None, None);
+    let limits =
+        limits(words, ", statements=, watch=, watch_host=", |key, value| match (key, value) {
+            ("watch", value) => {
+                channel = Some(watch::channel(value)?);
+                Ok(true)
+            }
+            ("watch_host", value) => {
+                place = Some(Place::parse(value)?);
+                Ok(true)
+            }
+            ("statements", "prepared" | "unnamed") => {
+                unnamed = value == "unnamed";
+                Ok(true)
+            }
+            ("statements", other) => {
+                Err(format!("statements={}: must be prepared or unnamed", super::name(other)))
+            }
+            _ => Ok(false),
+        })?;
+    let watch = match (channel, place) {
+        (Some(_), _) if !limits.rows.is_zero() => {
+            return Err("rows= has no use beside watch=: leave one of them out".into());
         }
-        ("statements", other) => {
-            Err(format!("statements={}: must be prepared or unnamed", super::name(other)))
-        }
-        _ => Ok(false),
-    })?;
-    let Url { label, redacted, config, places, shuffled, tls } = url;
-    let settings = Settings { config, places, shuffled, limits, unnamed };
+        (Some(channel), place) => Some(watch::Words { channel, place }),
+        (None, Some(_)) => return Err("watch_host= needs watch=CHANNEL".into()),
+        (None, None) => None,
+    };
+    let Url { label, redacted, config, places, shuffled, encrypt, tls } = url;
+    let settings = Settings { config, places, shuffled, encrypt, limits, unnamed, watch };
     let backend = Box::new(Postgres { settings, tls, loaded: OnceLock::new() });
     Ok(Parsed { label, redacted, backend })
 }
@@ -73,8 +94,18 @@ struct Settings {
     config: Config,
     places: Vec<Place>,
     shuffled: bool,
+    encrypt: Encrypt,
     limits: Limits,
     unnamed: bool,
+    watch: Option<watch::Words>,
+}
+
+impl Settings {
+    /// Connects to this server instead of the URL's.
+    fn meet(&mut self, place: &Place) {
+        self.places = vec![place.clone()];
+        self.config.ssl_mode(ssl_mode(self.encrypt, &self.places));
+    }
 }
 
 impl Backend for Postgres {
@@ -107,8 +138,10 @@ impl Backend for Postgres {
             without_options: AtomicBool::new(false),
             host: host.clone(),
             settings,
+            ear: None,
         };
-        Pooled::open(label, connections, &limits, host, gate, None)
+        let voucher = connections.watch().map(|watch| Box::new(watch) as Box<dyn Voucher>);
+        Pooled::open(label, connections, &limits, host, gate, voucher)
     }
 }
 
@@ -121,6 +154,8 @@ struct Connections {
     unnamed: AtomicBool,
     /// The server, or who stands before it, takes no `options`.
     without_options: AtomicBool,
+    /// Who listens to these connections.
+    ear: Option<Arc<Ear>>,
 }
 
 struct Connection {
@@ -182,13 +217,21 @@ impl Fetch for Connections {
         &self,
         connection: &mut Connection,
         model: &UserModel,
+        wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
-        inspect::facts(self, connection, model, deadline)
+        let mut facts = inspect::facts(self, connection, model, deadline)?;
+        facts.extend(inspect::watch(self, connection, model, wants, deadline));
+        Ok(facts)
     }
 }
 
 impl Connections {
+    /// The watch that was asked for.
+    fn watch(&self) -> Option<Watch> {
+        self.settings.watch.as_ref().map(|words| Watch::new(words, self))
+    }
+
     fn no_more_names(&self) {
         if !self.unnamed.swap(true, Ordering::Relaxed) {
             self.host.notice(

@@ -8,6 +8,13 @@ use crate::user::{User, UserModel, Wants};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Takes away the last column, which says of every row the same: where it comes from.
+pub(super) fn origin(rows: &mut [Row]) -> Option<String> {
+    let mut origins: Vec<Option<String>> = rows.iter_mut().map(|row| row.pop().flatten()).collect();
+    let last = origins.pop()?;
+    origins.iter().all(|origin| *origin == last).then_some(last)?
+}
+
 /// Reads the columns that `Dialect::user` asks for.
 pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: &Wants) -> Result<Found, String> {
     let mut rows = rows.into_iter();
@@ -104,6 +111,24 @@ mod tests {
         assert_eq!(found.columns, [Some("a@b".into()), None]);
         columns.pop();
         assert_eq!(user(vec![columns], &model, &wants), Err(OTHER_ANSWER.into()));
+    }
+
+    #[test]
+    fn rows_of_two_servers_have_no_origin() {
+        let rows = |all: &[Option<&str>]| -> Vec<Row> {
+            all.iter().map(|one| vec![Some("1".into()), one.map(str::to_owned)]).collect()
+        };
+        for (all, found) in [
+            (&[Some("here"), Some("here")][..], Some("here")),
+            (&[Some("here"), Some("there")], None),
+            (&[Some("here"), None], None),
+            (&[None], None),
+            (&[], None),
+        ] {
+            let mut rows = rows(all);
+            assert_eq!(origin(&mut rows).as_deref(), found);
+            assert!(rows.iter().all(|row| row.len() == 1));
+        }
     }
 
     #[test]

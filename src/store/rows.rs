@@ -27,8 +27,13 @@ pub(super) trait Voucher: Send + Sync {
     /// vouch for such rows: they are read.
     fn stamp(&self, model: &UserModel, wants: &Wants) -> Option<Stamp>;
 
-    /// Whether a row comes from the very server that is listened to; `origin` is what the answer
-    /// said of it, where the dialect asks.
+    /// An expression of SQL, of which `knows` wants to hear; where it is none, nobody is asked.
+    fn origin(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a row comes from the very server that is listened to, by what the answer said of
+    /// its `origin`.
     fn knows(&self, _origin: Option<&str>) -> bool {
         true
     }
@@ -128,6 +133,11 @@ impl Rows {
 }
 
 impl Lookup<'_> {
+    /// What the answer must say of where it comes from.
+    pub(super) fn origin(&self) -> Option<&'static str> {
+        self.rows.voucher.origin()
+    }
+
     /// The row, if it was kept and nothing has changed since.
     pub(super) fn found(&self) -> Option<Found> {
         let key = (self.shape, self.username);

@@ -3,12 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod inspect;
+mod reads;
 
 use super::question::Question;
 use crate::query::{Piece, Query, Values};
 use crate::user::{Groups, Through, UserModel, Wants};
+use reads::child_column;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+pub(crate) use reads::Reads;
 
 /// Where databases differ.
 pub(crate) struct Dialect {
@@ -35,14 +39,16 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
-    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions, and
-    /// those that are wanted by name. Two rows at most, since two are one too many; where answers are marked, a row of NULLs if there
-    /// is no such user.
+    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions,
+    /// those that are wanted by name, and `origin` where it is asked for: an expression that tells
+    /// where the answer comes from. Two rows at most, since two are one too many; where answers are
+    /// marked, a row of NULLs if there is no such user.
     pub(crate) fn user<'a>(
         &self,
         model: &UserModel,
         wants: &Wants,
         username: &'a str,
+        origin: Option<&str>,
     ) -> Question<'a> {
         let mut values = Vec::new();
         let (source, condition) = match &model.query {
@@ -64,7 +70,10 @@ impl Dialect {
                 (self.source(model), Some(condition))
             }
         };
-        let columns = self.columns(model, wants);
+        let mut columns = self.columns(model, wants);
+        if let Some(origin) = origin {
+            columns = format!("{columns}, {origin}");
+        }
         if !self.marked {
             let condition = condition.map(|c| format!(" WHERE {c}")).unwrap_or_default();
             let sql = format!("SELECT {columns} FROM {source}{condition} LIMIT 2");
@@ -244,10 +253,7 @@ impl Dialect {
 
     /// A column of the user, or of the child where its name begins with the child's table.
     fn column(&self, model: &UserModel, name: &str) -> String {
-        let of_child = model.child.as_ref().and_then(|(table, _)| {
-            name.strip_prefix(table.as_str()).and_then(|rest| rest.strip_prefix('.'))
-        });
-        match of_child {
+        match child_column(model, name) {
             Some(name) => format!("c.{}", self.quoted(name)),
             None => format!("u.{}", self.quoted(name)),
         }

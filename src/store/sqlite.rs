@@ -11,7 +11,7 @@ use super::pool::{Connector, Limits};
 use super::question::{Question, Row};
 use super::sql::{Dialect, one_line};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, decode, limits};
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use data_version::DataVersion;
 use file::{DatabaseFile, Kept, REPLACED, Seen};
 use rusqlite::config::DbConfig;
@@ -168,6 +168,7 @@ impl Fetch for Connections {
         &self,
         connection: &mut Connection,
         _: &UserModel,
+        _: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
         let mut ask = |sql: &str| {

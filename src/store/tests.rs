@@ -53,6 +53,12 @@ fn what_is_wrong_is_said_without_the_password() {
             &["postgresql://b/c", "statements=often"],
             "statements=often: must be prepared or unnamed",
         ),
+        (&["postgresql://b/c", "watch=a-b"], "watch=…: must be a word of at most 40"),
+        (&["postgresql://b/c", "watch_host=db"], "watch_host= needs watch="),
+        (&["postgresql://b/c", "watch=a", "watch_host=db:secret"], "the port is no number"),
+        (&["postgresql://b/c", "watch=a", "watch_host=:1"], "needs one HOST"),
+        (&["postgresql://b/c", "watch=a", "rows=5"], "rows= has no use beside watch="),
+        (&["sqlite:/srv/db", "watch=a"], "unknown key watch="),
         (&["postgresql://b/c", "size=3"], "unknown key size=: after the URL there may be max=, "),
         (&["sqlite:db.sqlite3"], "whole path"),
         (&["sqlite://srv/db"], "whole path"),
@@ -148,7 +154,13 @@ impl Fetch for Slow {
         Ok(Vec::new())
     }
 
-    fn facts(&self, (): &mut (), _: &UserModel, _: Instant) -> Result<Vec<Fact>, Failure> {
+    fn facts(
+        &self,
+        (): &mut (),
+        _: &UserModel,
+        _: &Wants,
+        _: Instant,
+    ) -> Result<Vec<Fact>, Failure> {
         Ok(Vec::new())
     }
 }

@@ -122,6 +122,37 @@ impl Cluster {
             .args(["-p", &self.port.to_string(), "-c", sql]))
     }
 
+    /// Runs a file of `apache/` as the owner of the database.
+    pub fn script(&self, database: &str, file: &str, words: &[&str]) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("apache").join(file);
+        run(Command::new(format!("{}/psql", required("PGBIN")))
+            .args(["-X", "-q", "-U", "django", "-d", database, "-h"])
+            .arg(&self.dir)
+            .args(["-p", &self.port.to_string()])
+            .args(words.iter().flat_map(|word| ["-v", word]))
+            .arg("-f")
+            .arg(path));
+    }
+
+    /// A hot standby of this server, which follows it.
+    pub fn standby(&self) -> Self {
+        let hba = self.dir.join("data/pg_hba.conf");
+        let lines = fs::read_to_string(&hba).unwrap();
+        fs::write(&hba, format!("local replication django trust\n{lines}")).unwrap();
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let standby = Self { dir: directory("standby"), port: free_port() };
+        if is_root() {
+            let (uid, gid) = ids("postgres");
+            chown(&standby.dir, Some(uid), Some(gid)).unwrap();
+        }
+        let mut backup = self.command("pg_basebackup");
+        backup.args(["-U", "django", "-R", "-c", "fast", "--no-sync", "-h"]).arg(&self.dir);
+        backup.args(["-p", &self.port.to_string(), "-D"]).arg(standby.dir.join("data"));
+        run(&mut backup);
+        standby.begin();
+        standby
+    }
+
     /// What the README tells administrators to grant.
     fn grant(&self, model: &str) {
         if !["auth.User", "accounts.User"].contains(&model) {

@@ -1,6 +1,6 @@
 //! Django itself: it makes the users, and it is asked what is right.
 
-use super::{required, run};
+use super::{is_root, required, run};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -174,6 +174,63 @@ impl Oracle {
 }
 
 impl Drop for Oracle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Django as a user of its own, whose connection stays open until it is told to close it.
+pub struct Resident {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Resident {
+    pub fn start(user: &str, database: &str, model: &str) -> Self {
+        assert!(is_root(), "this test runs Django as {user}: run `make test` as root");
+        let mut child = python("5.2", "resident.py", database, model)
+            .arg(user)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let questions = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, questions, answers }
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.questions, "{question}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let mut reply: Value = serde_json::from_str(&line).unwrap();
+        assert!(reply.get("error").is_none(), "{question}: {reply}");
+        reply["answer"].take()
+    }
+
+    pub fn change(&mut self, what: impl Into<String>) {
+        self.ask(&json!({"change": [what.into()]}));
+    }
+
+    /// The first row.
+    pub fn sql(&mut self, sql: &str) -> Value {
+        self.ask(&json!({"sql": sql}))
+    }
+
+    pub fn close(&mut self) {
+        self.ask(&json!({"close": true}));
+    }
+
+    /// As a crash or the OOM killer does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Resident {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,7 +1,8 @@
 """Changes users of the reference project, as an administrator of the site does in Django:
 
     change.py password=NAME=SECRET  active=NAME=0|1  group=NAME=GROUP  ungroup=NAME=GROUP  delete=NAME
-              set=NAME=FIELD=VALUE  permit=NAME=APP.CODENAME
+              set=NAME=FIELD=VALUE  bulk=NAME=FIELD=VALUE  login=NAME  create=NAME
+              permit=NAME=APP.CODENAME  forbid=NAME=APP.CODENAME  allow=GROUP=APP.CODENAME  deny=GROUP=APP.CODENAME
 
 A group or permission that does not exist is made.
 """
@@ -15,12 +16,28 @@ import django
 django.setup()
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, update_last_login
 from django.contrib.contenttypes.models import ContentType
+
+
+def permission(name):
+    app_label, codename = name.split(".", 1)
+    known = Permission.objects.filter(content_type__app_label=app_label, codename=codename).first()
+    if known:
+        return known
+    content_type, _ = ContentType.objects.get_or_create(app_label=app_label, model=app_label)
+    return Permission.objects.create(content_type=content_type, codename=codename, name=codename)
 
 
 def change(word):
     what, name, *value = word.split("=", 2)
+    if what in ("allow", "deny"):
+        permissions = Group.objects.get(name=name).permissions
+        (permissions.add if what == "allow" else permissions.remove)(permission(*value))
+        return
+    if what == "create":
+        get_user_model()._default_manager.create(**{get_user_model().USERNAME_FIELD: name})
+        return
     user = get_user_model()._default_manager.get_by_natural_key(name)
     if what == "password":
         user.set_password(*value)
@@ -36,13 +53,15 @@ def change(word):
         field, text = value[0].split("=", 1)
         setattr(user, field, text)
         user.save()
+    elif what == "bulk":
+        field, text = value[0].split("=", 1)
+        get_user_model()._default_manager.filter(pk=user.pk).update(**{field: text})
     elif what == "permit":
-        app_label, codename = value[0].split(".", 1)
-        content_type, _ = ContentType.objects.get_or_create(app_label=app_label, model=app_label)
-        permission, _ = Permission.objects.get_or_create(
-            content_type=content_type, codename=codename, defaults={"name": codename}
-        )
-        user.user_permissions.add(permission)
+        user.user_permissions.add(permission(*value))
+    elif what == "forbid":
+        user.user_permissions.remove(permission(*value))
+    elif what == "login":
+        update_last_login(None, user)
     elif what == "delete":
         user.delete()
     else:

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::url::Place;
-use super::{Connection, Connections, error};
+use super::{Connection, Connections, error, watch};
 use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
 use crate::store::servers::{self, first};
@@ -35,7 +35,7 @@ impl Connector for Connections {
 }
 
 impl Connections {
-    async fn reach(&self, deadline: Instant) -> Result<Client, Failure> {
+    pub(super) async fn reach(&self, deadline: Instant) -> Result<Client, Failure> {
         let mut places: Vec<&Place> = self.settings.places.iter().collect();
         if self.settings.shuffled {
             places.sort_by_cached_key(|place| RandomState::new().hash_one(place.port));
@@ -95,7 +95,14 @@ impl Connections {
                 }
                 match config.connect(tls.clone()).await {
                     Ok((client, connection)) => {
-                        tokio::spawn(connection);
+                        match self.ear.clone() {
+                            Some(ear) => {
+                                tokio::spawn(async move { watch::listen(&ear, connection).await });
+                            }
+                            None => {
+                                tokio::spawn(connection);
+                            }
+                        }
                         if !any && !without {
                             client.batch_execute("SET default_transaction_read_only = on").await?;
                         }
@@ -111,6 +118,9 @@ impl Connections {
         };
         match timeout_at(deadline.into(), work).await {
             Ok(Ok(client)) => Ok(client),
+            Ok(Err(error)) if self.ear.is_some() && error::refuses_options(&error) => {
+                Err(Failure::Refused(format!("{place}: {}", watch::SHARED)))
+            }
             Ok(Err(error)) => Err(error::connecting(&error, place)),
             Err(_) => {
                 // What is configured, though it may have been less: the text must not vary.

@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::watch::ORIGIN;
 use super::{Connection, Connections, DIALECT};
 use crate::store::Fetch;
 use crate::store::failure::Failure;
 use crate::store::inspect::{Fact, tables};
 use crate::store::question::Question;
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use std::borrow::Cow;
 use std::time::Instant;
 
@@ -85,4 +86,23 @@ pub(super) fn facts(
     facts.push(if local && tls.is_none() { Fact::Local } else { Fact::Tls(tls) });
     facts.extend(most.map(Fact::MaxConnections));
     Ok(facts)
+}
+
+/// What is in the way of keeping rows, where that is asked for.
+pub(super) fn watch(
+    connections: &Connections,
+    connection: &mut Connection,
+    model: &UserModel,
+    wants: &Wants,
+    deadline: Instant,
+) -> Option<Fact> {
+    // Nobody vouches for what an administrator's query reads.
+    let watch = connections.watch().filter(|_| model.query.is_none())?;
+    let sql = format!("SELECT '{MARKER}', {ORIGIN}");
+    let question = Question { sql, values: Vec::new(), marker: Some(MARKER.into()) };
+    let looked = connections.fetch(connection, &question, deadline).and_then(|rows| {
+        let origin = rows.into_iter().flatten().next().flatten();
+        watch.check(model, wants, origin.as_deref(), deadline)
+    });
+    Some(Fact::Watch(looked.unwrap_or_else(|failure| vec![failure.text().to_owned()])))
 }

@@ -28,6 +28,23 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// `watch_host=`: `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or a unix socket's `/DIRECTORY[:PORT]`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            // An IPv6 address without brackets has no port.
+            Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, ""),
+            Some(split) => split,
+            None => (text, ""),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() || host.contains([',', '@', '?']) {
+            return Err("watch_host= needs one HOST, HOST:PORT or /socket/directory".into());
+        }
+        let place = places((vec![host.to_owned()], vec![port.to_owned()], Vec::new()))
+            .map_err(|_| "watch_host=: the port is no number from 1 to 65535")?;
+        place.into_iter().next().ok_or_else(|| "watch_host= needs a host".into())
+    }
+
     /// Where that server listens.
     pub(super) fn server(&self) -> servers::Place {
         match &self.host {
@@ -49,6 +66,7 @@ pub(super) struct Url {
     pub(super) config: Config,
     pub(super) places: Vec<Place>,
     pub(super) shuffled: bool,
+    pub(super) encrypt: Encrypt,
     pub(super) tls: Tls,
 }
 
@@ -91,22 +109,25 @@ impl Url {
         }
         let places = places(where_)?;
         let (encrypt, mut tls) = words.read()?;
-        // A unix socket has no TLS.
-        let local = places
-            .iter()
-            .all(|place| matches!(place.host, Host::Unix(_)) && place.address.is_none());
-        config.ssl_mode(match encrypt {
-            Encrypt::Never => SslMode::Disable,
-            _ if local => SslMode::Disable,
-            Encrypt::Prefer => SslMode::Prefer,
-            Encrypt::Always => SslMode::Require,
-        });
+        config.ssl_mode(ssl_mode(encrypt, &places));
         tls.direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         if let Some(password) = password {
             config.password(password.as_bytes());
         }
         let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        Ok(Self { label, redacted, config, places, shuffled, tls })
+        Ok(Self { label, redacted, config, places, shuffled, encrypt, tls })
+    }
+}
+
+/// How `places` are met: a unix socket has no TLS.
+pub(super) fn ssl_mode(encrypt: Encrypt, places: &[Place]) -> SslMode {
+    let local =
+        places.iter().all(|place| matches!(place.host, Host::Unix(_)) && place.address.is_none());
+    match encrypt {
+        Encrypt::Never => SslMode::Disable,
+        _ if local => SslMode::Disable,
+        Encrypt::Prefer => SslMode::Prefer,
+        Encrypt::Always => SslMode::Require,
     }
 }
 

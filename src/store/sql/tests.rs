@@ -16,7 +16,7 @@ const ANY: Dialect = Dialect {
 };
 
 fn sql(words: &[&str], wants: &Wants) -> String {
-    ANY.user(&UserModel::parse(words).unwrap(), wants, "a").sql
+    ANY.user(&UserModel::parse(words).unwrap(), wants, "a", None).sql
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_table_may_be_in_a_schema_of_its_own() {
 #[test]
 fn a_pattern_stands_for_itself() {
     let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
-    let question = ANY.user(&model, &Wants::NOTHING, "100%_\\");
+    let question = ANY.user(&model, &Wants::NOTHING, "100%_\\", None);
     assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
     assert_eq!(question.values, ["100\\%\\_\\\\"]);
 }
@@ -88,12 +88,12 @@ fn a_pattern_stands_for_itself() {
 fn a_column_can_be_compared_as_text_too() {
     let model = UserModel::parse(&["auth.User"]).unwrap();
     let as_text: Option<fn(&str) -> String> = Some(|column| format!("TEXT({column})"));
-    let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a");
+    let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a", None);
     let end = r#"u."username" = $1 AND TEXT(u."username") = $1 LIMIT 2"#;
     assert!(question.sql.ends_with(end), "{}", question.sql);
     assert_eq!(question.values, ["a"]);
     let unnumbered = Dialect { numbered: false, placeholder: |_| "?".into(), as_text, ..ANY };
-    let question = unnumbered.user(&model, &Wants::NOTHING, "a");
+    let question = unnumbered.user(&model, &Wants::NOTHING, "a", None);
     let end = r#"u."username" = ? AND TEXT(u."username") = ? LIMIT 2"#;
     assert!(question.sql.ends_with(end), "{}", question.sql);
     assert_eq!(question.values, ["a", "a"]);
@@ -110,4 +110,32 @@ fn parameters_are_bound_once_or_as_often_as_they_occur() {
         Dialect { numbered: false, placeholder: |_| "?".into(), ..ANY }.exists(&query, &found);
     assert!(question.sql.contains("WHERE ? = ? OR ? = ''"), "{}", question.sql);
     assert_eq!(question.values, ["alice", "x", "alice"]);
+}
+
+/// Each table and each quoted column that the SELECT names is among what must be watched.
+#[test]
+fn what_is_read_is_known() {
+    let words = ["crm.User", "table=people", "child=hr\".\"person.user_ptr_id", "schema=site"];
+    let columns = vec!["email".into(), "hr\".\"person.badge".into()];
+    let wants = Wants { columns, ..Wants::PERMISSIONS };
+    for (model, wants) in [
+        (UserModel::default(), Wants::NOTHING),
+        (UserModel::default(), Wants::FLAGS),
+        (UserModel::parse(&words).unwrap(), wants),
+    ] {
+        let sql = ANY.user(&model, &wants, "a", None).sql;
+        let reads = ANY.reads(&model, &wants);
+        let mut known: Vec<String> = Vec::new();
+        for Reads { relation, columns } in &reads {
+            assert!(sql.contains(&format!("{relation} ")), "{relation}: {sql}");
+            known.extend(relation.split('.').map(str::to_owned));
+            known.extend(columns.iter().map(|column| format!("\"{column}\"")));
+        }
+        let named: Vec<String> =
+            sql.split('"').skip(1).step_by(2).map(|name| format!("\"{name}\"")).collect();
+        assert!(named.len() > 12, "{sql}");
+        for name in named {
+            assert!(known.contains(&name), "{name} of {sql}\n{reads:?}");
+        }
+    }
 }

@@ -45,6 +45,32 @@ fn the_password_is_in_no_text() {
 }
 
 #[test]
+fn one_place_for_the_watch() {
+    let tcp = |host: &str, port| Place { host: Host::Tcp(host.into()), address: None, port };
+    let unix = |path: &str, port| Place { host: Host::Unix(path.into()), address: None, port };
+    for (text, place) in [
+        ("db", tcp("db", 5432)),
+        ("db:5433", tcp("db", 5433)),
+        ("::1", tcp("::1", 5432)),
+        ("[::1]", tcp("::1", 5432)),
+        ("[::1]:7", tcp("::1", 7)),
+        ("/run/pg", unix("/run/pg", 5432)),
+        ("/run/pg:7", unix("/run/pg", 7)),
+    ] {
+        assert_eq!(Place::parse(text).as_ref(), Ok(&place), "{text}");
+    }
+    for text in ["", ":5432", "a,b", "db:0x", "me@db"] {
+        assert!(Place::parse(text).is_err(), "{text}");
+    }
+    // TLS is the URL's, wherever the URL leads.
+    for (place, mode) in [("db", SslMode::Require), ("/run/pg", SslMode::Disable)] {
+        let url = url("postgresql://me@/site?host=/tmp&sslmode=require");
+        assert_eq!(url.config.get_ssl_mode(), SslMode::Disable);
+        assert_eq!(ssl_mode(url.encrypt, &[Place::parse(place).unwrap()]), mode);
+    }
+}
+
+#[test]
 fn places_as_libpq_has_them() {
     let tcp = |host: &str, port| Place { host: Host::Tcp(host.into()), address: None, port };
     let unix = |path: &str, port| Place { host: Host::Unix(path.into()), address: None, port };
