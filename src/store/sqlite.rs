@@ -85,7 +85,7 @@ impl Backend for Sqlite {
         let (file, watch) = (self.file.clone(), Watch::new(host.clone()));
         let timeout = self.limits.timeout;
         let connections = Connections { file, watch, host: host.clone(), timeout };
-        let voucher = Box::new(DataVersion::new(connections.clone()));
+        let voucher = Box::new(DataVersion::new(connections.clone(), &self.limits));
         Pooled::open(label, connections, &self.limits, host, gate, Some(voucher))
     }
 }

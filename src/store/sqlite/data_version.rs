@@ -3,18 +3,24 @@
 #![forbid(unsafe_code)]
 
 use super::{Connection, Connections};
-use crate::store::pool::Connector;
+use crate::store::pool::{Connector, Limits};
 use crate::store::rows::{Stamp, Voucher};
 use crate::user::{UserModel, Wants};
 use rusqlite::ErrorCode;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Watches by one connection, which writes nothing: `PRAGMA data_version` is a number of a
 /// connection's own, and the numbers of two tell nothing of each other
 /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
-pub(super) struct DataVersion {
+pub(super) struct DataVersion(Arc<Shared>);
+
+struct Shared {
     connections: Connections,
+    /// After which time without a question the connection is closed, as those of the pool are: an
+    /// open one keeps Django from changing the journal mode.
+    idle: Option<Duration>,
     state: Mutex<State>,
 }
 
@@ -24,19 +30,31 @@ struct State {
     version: i64,
     /// Raised when the number changes, and with every connection, so that no row outlives either.
     stamp: u64,
+    asked: Option<Instant>,
+    reaping: bool,
 }
 
 impl DataVersion {
-    pub(super) fn new(connections: Connections) -> Self {
-        Self { connections, state: Mutex::default() }
+    pub(super) fn new(connections: Connections, limits: &Limits) -> Self {
+        let idle = (limits.min == 0).then_some(limits.idle);
+        Self(Arc::new(Shared { connections, idle, state: Mutex::default() }))
     }
 }
 
 impl Voucher for DataVersion {
     /// Waits for nobody: where the file is locked at this moment, the row is read.
     fn stamp(&self, _: &UserModel, _: &Wants) -> Option<Stamp> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { connection, version, stamp } = &mut *state;
+        let stamp = self.0.stamp();
+        self.0.reap_later();
+        stamp
+    }
+}
+
+impl Shared {
+    fn stamp(&self) -> Option<Stamp> {
+        let mut state = self.lock();
+        let State { connection, version, stamp, asked, .. } = &mut *state;
+        *asked = Some(Instant::now());
         if !connection.as_ref().is_some_and(|known| self.connections.file.is_same(&known.seen)) {
             // The old one goes first, with its locks.
             *connection = None;
@@ -61,6 +79,41 @@ impl Voucher for DataVersion {
                 *connection = None;
                 None
             }
+        }
+    }
+
+    /// Sees to it that the connection is closed when nobody has asked for long.
+    fn reap_later(self: &Arc<Self>) {
+        let Some(idle) = self.idle else { return };
+        let mut state = self.lock();
+        if state.reaping || state.connection.is_none() {
+            return;
+        }
+        state.reaping = true;
+        drop(state);
+        let shared = Arc::downgrade(self);
+        let body = Box::new(move || reap(&shared, idle));
+        if self.connections.host.spawn("database idle", body).is_err() {
+            self.lock().reaping = false;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn reap(shared: &Weak<Shared>, idle: Duration) {
+    let mut left = idle;
+    loop {
+        thread::sleep(left);
+        let Some(shared) = shared.upgrade() else { return };
+        let mut state = shared.lock();
+        left = idle.saturating_sub(state.asked.map_or(idle, |asked| asked.elapsed()));
+        if left.is_zero() || state.connection.is_none() {
+            state.connection = None;
+            state.reaping = false;
+            return;
         }
     }
 }
