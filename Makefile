@@ -9,12 +9,13 @@ MAKEFLAGS += --no-print-directory
 
 APXS ?= apxs
 DB ?= sqlite
+ROUNDS ?= 10
 PORT ?= 8080
 DESTDIR ?=
 
 # rustup puts cargo there, and a shell that was open before does not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export APXS DB PORT
+export APXS DB PORT ROUNDS
 # What the tests go by. One target folder, whatever the environment says: the paths below are in it.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export MODULE := $(CURDIR)/target/mod_authnz_django.so
@@ -23,7 +24,7 @@ export DJANGO_VENV := $(CURDIR)/target/venv
 
 ARTEFACT := target/release/libmod_authnz_django.so
 
-.PHONY: help setup build check unit test demo figures image install uninstall clean
+.PHONY: help setup build check unit test demo bench image install uninstall clean
 
 help: ## Say what there is to make
 	@echo "mod_authnz_django: protects what Apache serves with the users and groups of a Django site"
@@ -32,6 +33,7 @@ help: ## Say what there is to make
 	    while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 	echo
 	echo "  demo:    DB=sqlite|postgresql (sqlite)  PORT=number (8080)"
+	echo "  bench:   ROUNDS=number (10)"
 	echo "  install: APXS=path (the one in PATH)    DESTDIR=directory (none)"
 
 setup: ## Install whatever is missing for all of this (Debian packages, Django into target/venv)
@@ -67,11 +69,15 @@ test: ## Install what is missing, build, run every unit and integration test, co
 demo: ## Start Apache with the module and a Django site of its own, to try it with curl
 	@exec tests/demo.sh
 
-figures: ## Measure a first login against mod_wsgi with Django's handlers, a child's memory, and files against X-Sendfile
-	@tests/setup.sh test
+bench: ## Measure against mod_authn_file, mod_authn_dbd and mod_wsgi + Django: target/bench/bench.md and bench.svg
+	@tests/setup.sh bench
 	$(MAKE) build
-	target/venv/bin/python tests/figures.py
-	exec target/venv/bin/python tests/figures_files.py
+	mkdir -p target/bench
+	become=(env)
+	[ "$$(id -u)" = 0 ] || become=(sudo --preserve-env=MODULE,DJANGO_VENV,ROUNDS,SECONDS)
+	# Its table of the hash engines becomes a part of bench.md.
+	cargo bench --bench pbkdf2 | tee target/bench/pbkdf2.txt
+	"$${become[@]}" /usr/bin/python3 -B benches/bench.py
 
 image: ## Build the container images with buildah, where there is no docker (as root, or through sudo)
 	@tests/setup.sh image

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing else: tests/setup.sh build|check|demo|image|postgresql|test
+# Installs what is missing, and nothing else: tests/setup.sh bench|build|check|demo|image|postgresql|test
 # Debian and Ubuntu packages as root, or through sudo; Django into target/venv, never into the system.
 # Nothing missing: nothing said, and no more than a moment spent.
 set -euo pipefail
@@ -52,7 +52,6 @@ test_packages() {
     need redis-server "verified passwords shared by several machines"
     need python3-yaml "reads docker/compose.yaml"
     need libapache2-mod-xsendfile "a view that decides and Apache that serves, in apache/examples/xsendfile.conf"
-    need apache2-utils "ab, which asks as fast as it is answered: make figures"
     need libapache2-mod-svn "mod_dav_svn, for apache/examples/subversion.conf"
     need subversion "its client, and svnadmin" /usr/bin/svn
     need cadaver "a WebDAV client" /usr/bin/cadaver
@@ -63,6 +62,12 @@ test_packages() {
     need openssl "certificates for databases over TLS"
     need procps "looks at the server's processes" /usr/bin/ps
     need binutils "which libraries the module asks for" /usr/bin/readelf
+}
+
+bench_packages() {
+    need wrk "asks as fast as it is answered"
+    need apache2-utils "htpasswd, for bcrypt" /usr/bin/htpasswd
+    need libaprutil1-dbd-pgsql "mod_authn_dbd with PostgreSQL, to compare with"
 }
 
 # What a package's own scripts would do to the system's servers (make a PostgreSQL cluster, start
@@ -228,5 +233,9 @@ case $stage in
         build_packages; demo_packages; postgresql_packages; image_packages; test_packages; install_packages; rust
         venv; mysql_driver; other_djangos; apache2_layout
         ;;
-    *) fail "unknown stage '$stage': build, check, demo, image, postgresql or test" ;;
+    bench)
+        build_packages; demo_packages; postgresql_packages; test_packages; bench_packages; install_packages; rust
+        venv
+        ;;
+    *) fail "unknown stage '$stage': bench, build, check, demo, image, postgresql or test" ;;
 esac

@@ -1,0 +1,169 @@
+"""`make bench`: this module against what an administrator has today, on real Apache, PostgreSQL and Django.
+
+The same file on the same machine, all columns in turn, ROUNDS times (10); medians go to target/bench/bench.md and bench.svg,
+each round's figures to bench.json. Needs root, as the tests do.
+"""
+import contextlib
+import itertools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import load
+import measure
+import plot
+import report
+from database import Cluster
+from figures import Figures
+from httpd import Httpd, make_files
+from sites import ROOT, VENV, columns
+
+CONNECTIONS = (1, 16, 64)
+RULES, WHO = ("user", "group"), ("one", "crowd")
+
+
+def say(text):
+    print(f"bench: {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+class Bench:
+    """The columns with their servers, and a round of all."""
+
+    def __init__(self, state, cluster, made, figures, seconds):
+        self.state, self.cluster, self.columns, self.figures, self.seconds = state, cluster, made, figures, seconds
+        self.by_key = {column.key: column for column in made}
+        self.servers, self.cookie, self.statement = {}, None, None
+        self.headers = {"one": load.basics(["one"]), "crowd": load.basics(load.WARM)}
+        for who, lines in self.headers.items():
+            (state / who).write_text("\n".join(lines) + "\n")
+
+    def first(self, column):
+        """Memory after 1,000 requests, and queries for each: before anything else is asked of a child."""
+        server = self.servers[column.key]
+        if column.kind == "view":
+            self.cookie = load.session(server)
+            (self.state / "session").write_text(self.cookie + "\n")
+            return
+        few = column.kind == "hash"
+        for rule in RULES if column.group else RULES[:1]:
+            if few:
+                load.each_once(server, f"/{rule}/file.txt", self.headers["one"] * 4, 4)
+            else:
+                load.warm(server, rule)
+        self.figures.add(0, measure.private_kib(server), "memory", column.key)
+        if not column.database:
+            return
+        for rule in column.rules:
+            asked = self.headers["one"] * (2 if few else 100)
+            logged = self.cluster.logged(lambda: load.each_once(server, column.path(rule), asked, 1))
+            self.figures.add(0, len(logged) / len(asked), "queries", column.key, rule)
+            if column.key == "row" and rule == "user":
+                self.statement = logged[-1]
+
+    def cell(self, number, column, rule, who, connections):
+        if column.kind == "view":
+            if who != "one":
+                return
+            found = load.wrk(self.servers[column.key], column.path(rule), self.state / "session", connections, self.seconds)
+        elif column.kind == "hash":
+            asked = self.headers["one"] * connections if who == "one" else load.basics(load.SLOW[:connections])
+            found = load.each_once(self.servers[column.key], column.path(rule), asked, connections)
+        else:
+            found = load.wrk(self.servers[column.key], column.path(rule), self.state / who, connections, self.seconds)
+        for what, value in found.items():
+            self.figures.add(number, value, what, column.key, rule, who, connections)
+
+    def round(self, number):
+        # What hashes each request takes its time: of its cells with many connections each round has one.
+        many = list(itertools.product(WHO, RULES, CONNECTIONS[:0:-1]))
+        turn = many[number % len(many)]
+        for connections, who, rule in itertools.product(CONNECTIONS, WHO, RULES):
+            # Nothing is judged by 16: every other round is enough.
+            if connections == 16 and number % 2:
+                continue
+            for column in self.columns:
+                if rule in column.rules and (
+                    column.kind != "hash" or connections == 1 or (who, rule, connections) == turn
+                ):
+                    self.cell(number, column, rule, who, connections)
+            if connections == 1 and who == WHO[0] and rule == RULES[0]:
+                self.figures.add(number, self.cluster.pgbench(*self.statement, self.seconds), "pgbench", "row")
+        say("listings and checkouts")
+        self.pages(number)
+        for key in ("row", "watch"):
+            if key in self.servers:
+                say(f"first logins and the storm: {self.by_key[key].label}")
+                self.logins(number, key)
+
+    def pages(self, number):
+        # A column that hashes takes a long time for these: each has a round of its own, mod_wsgi the first.
+        slow = sorted((column.key for column in self.columns if column.kind == "hash"), reverse=True)[number:number + 1]
+        for column in self.columns:
+            if column.kind == "view" or (column.kind == "hash" and column.key not in slow):
+                continue
+            server = self.servers[column.key]
+            times = 1 if column.kind == "hash" else 20
+            taken = [load.listing(server) for _ in range(times)]
+            self.figures.add(number, None if None in taken else sum(taken) / times, "listing", column.key)
+            self.figures.add(number, load.checkout(server, self.state), "checkout", column.key)
+
+    def logins(self, number, key):
+        server = self.servers[key]
+        server.restart()
+        # A child that has connected, and has seen no password of these.
+        load.each_once(server, "/user/file.txt", load.basics(load.WARM[:4]), 4)
+        if key == "row":
+            for other in (server, self.servers["wsgi"]):
+                found = load.each_once(other, "/user/file.txt", load.basics(load.SLOW), 64)
+                self.figures.add(number, found["total"], "first", key if other is server else "wsgi")
+            server.restart()
+        load.warm(server)
+        rate = self.figures.values["rate", key, "user", "crowd", 64][number] / 2
+        for what, value in load.storm(server, rate).items():
+            self.figures.add(number, value, what, key)
+        server.restart()
+        for rule in RULES:
+            load.warm(server, rule)
+
+
+def main():
+    rounds, seconds = int(os.environ.get("ROUNDS", 10)), int(os.environ.get("SECONDS", 1))
+    out = ROOT / "target/bench"
+    out.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        raise SystemExit("bench: needs root, as the tests do")
+    # mod_wsgi's Python lies in the venv, and httpd's children are not root.
+    if subprocess.run(["runuser", "-u", "www-data", "--", "test", "-x", VENV / "bin/python"]).returncode:
+        raise SystemExit(f"bench: www-data cannot reach {VENV}: clone to a directory that every user may enter")
+    figures = Figures(rounds)
+    with contextlib.ExitStack() as stack:
+        state = pathlib.Path(tempfile.mkdtemp(prefix="authnz-bench-"))
+        stack.callback(shutil.rmtree, state)
+        state.chmod(0o755)
+        shutil.chown(state, "www-data")
+        say("makes a site with 1,065 users")
+        cluster = Cluster(state)
+        stack.callback(cluster.stop)
+        django, iterations = cluster.populate(state / "users.json")
+        machine = measure.machine(django, iterations, Httpd.program, cluster.sql("SHOW server_version"))
+        make_files(state)
+        load.make_repository(state)
+        bench = Bench(state, cluster, columns(state, cluster, state / "users.json", iterations), figures, seconds)
+        for column in bench.columns:
+            bench.servers[column.key] = Httpd(state, column)
+            stack.callback(bench.servers[column.key].stop)
+            bench.first(column)
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            bench.round(number)
+    figures.save(out / "bench.json")
+    (out / "bench.md").write_text(report.markdown(bench.columns, figures, machine, out / "pbkdf2.txt"))
+    (out / "bench.svg").write_text(plot.svg(bench.columns, figures, machine))
+    say(f"wrote {out}/bench.md and bench.svg")
+
+
+main()

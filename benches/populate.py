@@ -1,0 +1,43 @@
+"""The site that `make bench` asks for: run in target/venv with DJANGO_DB, and a file that keeps the hashes.
+
+`one` and `slow00` to `slow63` have Django's default hash, each with a salt of its own; `user0000` to `user0999` have a cheap
+one, for what is measured only after it was verified. All are in the group, and `one` may do what the X-Sendfile example asks.
+Prints the version of Django and its iterations.
+"""
+import concurrent.futures
+import json
+import pathlib
+import sys
+
+import django
+
+django.setup()
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher as Default
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+
+CHEAP = 1000
+
+
+def row(name):
+    iterations = CHEAP if name.startswith("user") else Default.iterations
+    return name, Default().encode(password, f"{name:x<22}", iterations)
+
+
+kept, password = pathlib.Path(sys.argv[1]), sys.argv[2]
+if kept.exists():
+    rows = json.loads(kept.read_text())
+else:
+    names = ["one", *(f"slow{n:02}" for n in range(64)), *(f"user{n:04}" for n in range(1000))]
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        rows = list(pool.map(row, names))
+    kept.write_text(json.dumps(rows))
+call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
+group = Group.objects.create(name="members")
+User.objects.bulk_create(User(username=name, password=encoded) for name, encoded in rows)
+User.groups.through.objects.bulk_create(
+    User.groups.through(user_id=key, group_id=group.pk) for key in User.objects.values_list("pk", flat=True)
+)
+User.objects.get(username="one").user_permissions.add(Permission.objects.get(codename="view_group"))
+print(django.get_version(), Default.iterations)
