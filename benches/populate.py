@@ -1,8 +1,8 @@
 """The site that `make bench` asks for: run in target/venv with DJANGO_DB, and a file that keeps the hashes.
 
-`one` and `slow00` to `slow63` have Django's default hash, each with a salt of its own; `user0000` to `user0999` have a cheap
-one, for what is measured only after it was verified. All are in the group, and `one` may do what the X-Sendfile example asks.
-Prints the version of Django and its iterations.
+`one` and `slow00` to `slow63` have Django's default hash, each with a salt of its own; `user0000` to `user0999` have a
+cheap one, for what is measured only after it was verified. All are in the group, and `one` may do what the X-Sendfile
+example asks. Prints the version of Django and its iterations.
 """
 import concurrent.futures
 import json

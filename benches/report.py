@@ -72,7 +72,7 @@ def table(columns, found):
 def summary(columns, figures):
     """One line for each column: what a README has room for."""
     found = [
-        "| | requests/s, a user | a group | p99 | CPU of each | one connection, requests/s | queries of each | private memory |",
+        "| | requests/s, a user | a group | p99 | CPU of each | one connection | queries of each | private memory |",
         "| --- |" + " ---: |" * 7,
     ]
     for column in columns:
@@ -108,12 +108,12 @@ def markdown(columns, figures, machine, pbkdf2):
 
 In parentheses: of the requests/s without authentication. Warm columns have every password verified before. The columns that
 compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and
-answer 64 users in turn instead of 1,000; with 16 and 64 connections each round measures one of their cells, and their listings
-and checkouts are measured once. The cells with 16 connections are of every other round. The storm: 64
-first logins at once, and 16 connections that try wrong passwords without end. pgbench -M prepared, one client, takes
-{number(pgbench * 1e6)} µs for the statement of the column with the row read.
+answer 64 users in turn instead of 1,000; with 16 and 64 connections each round measures one of their cells, and their
+listings and checkouts are measured once. The other cells with 16 connections are of every other round. mod_dbd has a pool
+of 4 connections, as this module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without
+end. pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.
 
-With 64 connections, where nothing else is said, one user; queries for a user and for a group:
+Requests/s of one user, with 64 connections and with one; queries for a user and for a group:
 
 {summary(columns, figures)}
 

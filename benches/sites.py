@@ -114,7 +114,7 @@ def columns(state, cluster, kept, iterations):
         Column("none", "no authentication", database=False),
         files(state, kept),
         dbd(cluster, "dbd", "mod_authn_dbd {SHA}", "dbd", "dbd_sha"),
-        dbd(cluster, "bcrypt", "mod_authn_socache, mod_authn_dbd bcrypt", "socache dbd", "dbd_bcrypt", cache, kind="hash",
+        dbd(cluster, "bcrypt", "mod_authn_socache + dbd bcrypt", "socache dbd", "dbd_bcrypt", cache, kind="hash",
             modules=("authn_socache",)),
         wsgi(cluster),
         view(state, cluster, iterations),
