@@ -166,4 +166,5 @@ def main():
     say(f"wrote {out}/bench.md and bench.svg")
 
 
-main()
+if __name__ == "__main__":
+    main()

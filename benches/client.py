@@ -20,14 +20,18 @@ class Line:
     """One connection, kept as long as the server keeps it."""
 
     def __init__(self, port):
-        self.port, self.socket, self.since, self.got = port, None, 0.0, b""
+        self.port, self.socket, self.since, self.got, self.text, self.fresh = port, None, 0.0, b"", b"", True
 
     def send(self, text, since):
-        if self.socket is None:
+        self.text, self.since, self.got, self.fresh = text, since, b"", self.socket is None
+        if self.fresh:
             self.socket = socket.create_connection(("127.0.0.1", self.port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.since, self.got = since, b""
-        self.socket.sendall(text)
+        try:
+            self.socket.sendall(text)
+        except OSError:
+            self.close()
+            self.send(text, since)
 
     def receive(self):
         """The status once the answer is whole, 0 for a connection that broke."""
@@ -37,7 +41,11 @@ class Line:
             data = b""
         if not data:
             self.close()
-            return 0
+            if self.got or self.fresh:
+                return 0
+            # A busy httpd closes kept connections; all clients ask again then.
+            self.send(self.text, self.since)
+            return None
         self.got += data
         head, end, body = self.got.partition(b"\r\n\r\n")
         if not end or len(body) < int(LENGTH.search(head)[1]):
@@ -71,9 +79,11 @@ def drive(port, source, connections, seconds=60):
             upcoming = next(source, None)
         wait = max(0.0, upcoming[0] - now) if idle and upcoming else 0.5
         for ready in select.select(list(busy), [], [], wait)[0]:
-            status = busy[ready].receive()
-            if status is not None:
-                line = busy.pop(ready)
+            line = busy.pop(ready)
+            status = line.receive()
+            if status is None:
+                busy[line.socket] = line
+            else:
                 now = time.perf_counter()
                 done.append((now - start, now - line.since, status))
                 idle.append(line)

@@ -8,6 +8,8 @@ import time
 
 MODULES = "mpm_event authn_core authz_core auth_basic authz_user alias autoindex dav dav_svn socache_shmcb".split()
 LISTED = 30
+# What httpd and this module say of a directive or a key that they do not know.
+UNKNOWN = ("Invalid command", "unknown key")
 
 
 def apxs(name):
@@ -63,10 +65,13 @@ class Httpd:
         config = state / "probe.conf"
         load = "".join(f"LoadModule {name}_module {cls.libexec}/mod_{name}.so\n" for name in MODULES[:6])
         config.write_text(
-            f"ServerRoot {state}\nServerName localhost\nListen 127.0.0.1:1\n{load}"
+            f"ServerRoot {state}\nServerName localhost\nListen 127.0.0.1:1\nErrorLog {state}/probe.log\n{load}"
             f"LoadModule authnz_django_module {os.environ['MODULE']}\n{lines}\n"
         )
-        return subprocess.run([cls.program, "-t", "-f", config], capture_output=True).returncode == 0
+        said = subprocess.run([cls.program, "-t", "-f", config], capture_output=True, text=True)
+        if said.returncode and not any(word in said.stderr for word in UNKNOWN):
+            raise SystemExit(f"bench: the probe for {lines} fails otherwise:\n{said.stderr}")
+        return said.returncode == 0
 
     def start(self):
         self.process = subprocess.Popen(
