@@ -74,7 +74,7 @@ bench: ## Measure against mod_authn_file, mod_authn_dbd and mod_wsgi + Django: t
 	$(MAKE) build
 	mkdir -p target/bench
 	become=(env)
-	[ "$$(id -u)" = 0 ] || become=(sudo --preserve-env=MODULE,DJANGO_VENV,ROUNDS,SECONDS)
+	[ "$$(id -u)" = 0 ] || become=(sudo --preserve-env=MODULE,DJANGO_VENV,ROUNDS,CELL)
 	# Its table of the hash engines becomes a part of bench.md.
 	cargo bench --bench pbkdf2 | tee target/bench/pbkdf2.txt
 	"$${become[@]}" /usr/bin/python3 -B benches/bench.py

@@ -1,6 +1,6 @@
 """`make bench`: this module against what an administrator has today, on real Apache, PostgreSQL and Django.
 
-The same file on the same machine, all columns in turn, ROUNDS times (10), SECONDS (1) for a cell; medians go to
+The same file on the same machine, all columns in turn, ROUNDS times (10), CELL seconds (1) for each cell; medians go to
 target/bench/bench.md and bench.svg, each round's figures to bench.json. Needs root, as the tests do.
 """
 import contextlib
@@ -131,7 +131,7 @@ class Bench:
 
 
 def main():
-    rounds, seconds = int(os.environ.get("ROUNDS", 10)), int(os.environ.get("SECONDS", 1))
+    rounds, seconds = int(os.environ.get("ROUNDS", 10)), int(os.environ.get("CELL", 1))
     out = ROOT / "target/bench"
     out.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
