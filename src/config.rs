@@ -5,21 +5,20 @@
 
 mod cache;
 mod hashing;
+mod secret;
+mod unavailable;
 
 pub use cache::{BYTES_PER_USER, CacheSettings, CacheTimeout, Level};
-
 pub use hashing::HashingSettings;
+pub use secret::Secret;
+pub use unavailable::Unavailable;
 
 use crate::hashers::Hashers;
 use crate::query::{self, Query};
-use crate::secret::Source;
 use crate::store::Database;
 use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
-use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
 /// What a row of the table keeps of its directive in each section.
 pub trait Field: Default {
@@ -328,76 +327,6 @@ impl FromWords for QueryName {
         };
         query::check_name(name)?;
         Ok(Self((*name).to_owned()))
-    }
-}
-
-/// What an outage means to authentication; an SQL error is never one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unavailable {
-    /// The request fails.
-    #[default]
-    Error,
-    /// Nobody is known here, so that the next provider is asked.
-    NotFound,
-    /// Who was verified within this time is let in; for everybody else the request fails.
-    Stale(Duration),
-}
-
-/// How long a user may be served from what was last read: a day (seconds).
-const STALE: std::ops::RangeInclusive<u64> = 1..=86_400;
-
-impl FromWords for Unavailable {
-    fn from_words(words: &[&str]) -> Result<Self, String> {
-        match words {
-            ["error"] => Ok(Self::Error),
-            ["not-found"] => Ok(Self::NotFound),
-            [word] if word.starts_with("stale=") => word
-                .strip_prefix("stale=")
-                .and_then(|seconds| seconds.parse().ok())
-                .filter(|seconds| STALE.contains(seconds))
-                .map(|seconds| Self::Stale(Duration::from_secs(seconds)))
-                .ok_or_else(|| format!("\"{word}\": the seconds are 1 to {}", STALE.end())),
-            _ => Err(format!("\"{}\" is none of error, not-found, stale=SECONDS", words.join(" "))),
-        }
-    }
-}
-
-/// A secret: named while the configuration is read, fetched once before the fork.
-pub struct Secret {
-    /// The directive that names it.
-    pub directive: &'static str,
-    /// Where it comes from.
-    pub source: Source,
-    /// The secret, once it was fetched.
-    pub value: OnceLock<Zeroizing<String>>,
-}
-
-impl Secret {
-    pub(crate) fn new(directive: &'static str, source: Source) -> Self {
-        Self { directive, source, value: OnceLock::new() }
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        (self.directive, &self.source) == (other.directive, &other.source)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
-impl FromWords for Secret {
-    fn from_words(words: &[&str]) -> Result<Self, String> {
-        let [word] = words else {
-            return Err("takes one word: file:PATH, env:NAME or exec:PROGRAM, in quotes where it \
-                        has spaces"
-                .into());
-        };
-        Ok(Self::new("AuthDjangoDatabasePassword", Source::parse(word)?))
     }
 }
 
