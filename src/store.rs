@@ -11,6 +11,7 @@ mod postgres;
 mod question;
 mod row;
 mod rows;
+mod selects;
 mod servers;
 mod sql;
 mod sqlite;
@@ -26,6 +27,7 @@ use gate::Share;
 use pool::{Connector, Limits, Pool};
 use question::{Question, Row};
 use rows::{Lookup, Rows, Trust, Voucher};
+use selects::Selects;
 use sql::Dialect;
 use std::cell::Cell;
 use std::fmt;
@@ -342,6 +344,7 @@ struct Pooled<C: Connector> {
     pool: Pool<C>,
     share: Share,
     rows: Option<Rows>,
+    selects: Selects,
 }
 
 impl<C: Fetch> Pooled<C> {
@@ -361,7 +364,7 @@ impl<C: Fetch> Pooled<C> {
             None if limits.rows.is_zero() => None,
             None => Some(Rows::new(Box::new(Trust), limits.rows)),
         };
-        Arc::new(Self { label, timeout, pool, share, rows })
+        Arc::new(Self { label, timeout, pool, share, rows, selects: Selects::default() })
     }
 }
 
@@ -420,12 +423,11 @@ impl<C: Fetch> Store for Pooled<C> {
         let started = Instant::now();
         let wanted = lookup.as_ref().and_then(Lookup::origin);
         let mut origin = None;
-        let found = self.ask(&C::DIALECT.user(model, wants, username, wanted), deadline).and_then(
-            |mut rows| {
-                origin = wanted.and_then(|_| row::origin(&mut rows));
-                row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
-            },
-        );
+        let question = self.selects.user(C::DIALECT, model, wants, username, wanted);
+        let found = self.ask(&question, deadline).and_then(|mut rows| {
+            origin = wanted.and_then(|_| row::origin(&mut rows));
+            row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
+        });
         if let (Ok(found), Some(lookup)) = (&found, lookup) {
             lookup.keep(started, found, origin.as_deref());
         }

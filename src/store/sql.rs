@@ -60,12 +60,11 @@ impl Dialect {
             None => {
                 let column = self.column(model, &model.username);
                 let placeholder = (self.placeholder)(1);
+                values = self.user_values(model, username);
                 let condition = if model.ignores_case {
-                    values.push(if self.by_pattern { pattern(username) } else { username.into() });
                     (self.ignoring_case)(&column, &placeholder)
                 } else {
-                    values.push(username.into());
-                    self.exactly(&column, &placeholder, username, &mut values)
+                    self.exactly(&column, &placeholder, values.len())
                 };
                 (self.source(model), Some(condition))
             }
@@ -85,20 +84,23 @@ impl Dialect {
         mark(rest, values)
     }
 
-    fn exactly<'a>(
+    /// The values of `user`, for a model without a query of its own.
+    pub(crate) fn user_values<'a>(
         &self,
-        column: &str,
-        placeholder: &str,
+        model: &UserModel,
         username: &'a str,
-        values: &mut Vec<Cow<'a, str>>,
-    ) -> String {
+    ) -> Vec<Cow<'a, str>> {
+        if model.ignores_case {
+            return vec![if self.by_pattern { pattern(username) } else { username.into() }];
+        }
+        let times = if self.as_text.is_some() && !self.numbered { 2 } else { 1 };
+        vec![username.into(); times]
+    }
+
+    fn exactly(&self, column: &str, placeholder: &str, values: usize) -> String {
         let equal = format!("{column} = {placeholder}");
         let Some(as_text) = self.as_text else { return equal };
-        if !self.numbered {
-            values.push(username.into());
-        }
-        let again = (self.placeholder)(values.len());
-        format!("{equal} AND {} = {again}", as_text(column))
+        format!("{equal} AND {} = {}", as_text(column), (self.placeholder)(values))
     }
 
     /// One row, of one column: `1` if the query of the administrator has a row.
