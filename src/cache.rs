@@ -60,6 +60,14 @@ pub enum Claim<'a> {
         /// The stored hash.
         encoded: &'a str,
     },
+    /// An active user whose stored hash no password may match in this place, though it may in
+    /// another that accepts more algorithms.
+    Refused {
+        /// The primary key.
+        id: &'a str,
+        /// The stored hash.
+        encoded: &'a str,
+    },
     /// Somebody of a name that no active user has.
     Nobody {
         /// That name.
@@ -100,6 +108,7 @@ impl Verified {
         let seconds = lifetime.as_secs().to_be_bytes();
         let (kind, user, encoded) = match claim {
             Claim::User { id, encoded } => ("user", id, encoded),
+            Claim::Refused { id, encoded } => ("refused", id, encoded),
             Claim::Nobody { username } => ("nobody", username, ""),
         };
         let mut mac = self.ids.clone();

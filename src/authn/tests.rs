@@ -1,5 +1,5 @@
 use super::*;
-use crate::cache::{Key, Verified};
+use crate::cache::{Claim, Key, Verified};
 use crate::hashers::{Hashers, spent};
 use crate::hashing::{Hashing, Limits};
 use std::time::{Duration, Instant};
@@ -310,4 +310,57 @@ fn an_outage_is_bridged_for_those_who_were_just_verified() {
         site.store = Arc::new(Away(away.clone()));
         assert_eq!(ask(&site, verifier, nothing, "alice", "secret").err(), Some(away.clone()));
     }
+}
+
+/// Two places ask for the same user at the same moment; one of them does not accept his hash.
+#[test]
+fn nobody_is_let_in_by_what_another_place_accepts() {
+    let cache = Verified::new(&Key::new([1; 32]), None);
+    let (accepts, refuses) =
+        (Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap(), Hashers::parse(&["md5"]).unwrap());
+    let lifetime = Some(Duration::from_secs(300));
+    let hashing = hashing();
+    let site = site();
+    let user = &users()[0];
+    let id = |encoded_is_accepted: bool| {
+        let (id, encoded) = (user.id.as_str(), user.password.as_str());
+        let claim = match encoded_is_accepted {
+            true => Claim::User { id, encoded },
+            false => Claim::Refused { id, encoded },
+        };
+        cache.credentials("", claim, b"secret", lifetime.unwrap()).id()
+    };
+    assert_ne!(id(true), id(false));
+    // While the check of the one place is done, the other asks.
+    let (told, begun) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let (hashing, site, cache) = (&hashing, &site, &cache);
+        scope.spawn(move || {
+            let verdict = hashing.check(Some(id(true)), |_| {
+                told.send(()).unwrap();
+                let _ = gone.recv_timeout(Duration::from_secs(2));
+                Ok(Verdict::Correct)
+            });
+            assert_eq!(verdict, Ok(Verdict::Correct));
+        });
+        begun.recv().unwrap();
+        let asked = scope.spawn(|| {
+            let verifier =
+                Verifier { hashers: &refuses, hashing, cache: Some(cache), lifetime, stale: None };
+            let patience = Patience::default();
+            check_password(site, verifier, &Wants::NOTHING, "alice", "secret", &patience).unwrap()
+        });
+        let decision = asked.join().unwrap();
+        let _ = go.send(());
+        assert!(matches!(decision, Decision::Denied(Reason::Refused(_))), "{decision:?}");
+    });
+    let verifier = Verifier {
+        hashers: &accepts,
+        hashing: &hashing,
+        cache: Some(&cache),
+        lifetime,
+        stale: None,
+    };
+    assert!(matches!(asked(verifier, "alice", "secret"), Decision::Granted(..)));
 }

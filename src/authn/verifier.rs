@@ -33,10 +33,15 @@ impl Verifier<'_> {
         password: &[u8],
     ) -> Result<(Verdict, Proof), Busy> {
         let stored = self.hashers.read(&user.password);
-        let claim = Claim::User { id: &user.id, encoded: &user.password };
+        // What is found out where this hash is accepted says nothing where it is not.
+        let (id, encoded) = (user.id.as_str(), user.password.as_str());
+        let (claim, accepted) = match stored {
+            Stored::Candidate(_) => (Claim::User { id, encoded }, true),
+            Stored::Unusable | Stored::Refused(_) => (Claim::Refused { id, encoded }, false),
+        };
         let credentials = self.credentials(site, claim, password);
         let known = |credentials: &Credentials<'_>| {
-            if matches!(stored, Stored::Candidate(_)) && credentials.are_verified() {
+            if accepted && credentials.are_verified() {
                 return Some(Verdict::Correct);
             }
             credentials.are_refused().then(|| stored.verdict())
