@@ -9,6 +9,7 @@ use mod_authnz_django::store::{Database, Found};
 use mod_authnz_django::user::{UserModel, Wants};
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,26 @@ fn server(options: &[&str]) -> Mariadb {
 
 fn url(server: &Mariadb, tail: &str) -> String {
     format!("mysql://apache:s3cret@127.0.0.1:{}/site{tail}", server.port)
+}
+
+/// The same value, not an equal one, is a row that was not read again.
+#[test]
+fn rows_are_kept_for_as_long_as_the_administrator_wishes() {
+    let server = server(&[]);
+    let always = open(&[&url(&server, "")]);
+    let kept = open(&[&url(&server, ""), "rows=2"]);
+    let alice = |store| ask(store, "alice").unwrap().unwrap();
+    assert!(!Arc::ptr_eq(&alice(&always), &alice(&always)));
+    let first = alice(&kept);
+    assert!(Arc::ptr_eq(&first, &alice(&kept)));
+    server.sql("site", "UPDATE auth_user SET is_active = 0 WHERE username = 'alice'");
+    assert!(!alice(&always).is_active);
+    let mut now = alice(&kept);
+    wait_until("the end of the row", 10, || {
+        now = alice(&kept);
+        !now.is_active
+    });
+    assert!(!Arc::ptr_eq(&first, &now));
 }
 
 #[test]

@@ -318,7 +318,8 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
     let cache = Verified::new(&Key::new([1; 32]), None);
     let (accepts, refuses) =
         (Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap(), Hashers::parse(&["md5"]).unwrap());
-    let lifetime = Some(Duration::from_secs(300));
+    let long = Duration::from_secs(300);
+    let lifetime = Some(long);
     let hashing = hashing();
     let site = site();
     let user = &users()[0];
@@ -328,7 +329,7 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
             true => Claim::User { id, encoded },
             false => Claim::Refused { id, encoded },
         };
-        cache.credentials("", claim, b"secret", lifetime.unwrap()).id()
+        cache.credentials("", claim, b"secret", long).id()
     };
     assert_ne!(id(true), id(false));
     // While the check of the one place is done, the other asks.
