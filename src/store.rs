@@ -13,6 +13,7 @@ mod row;
 mod rows;
 mod selects;
 mod servers;
+mod socket;
 mod sql;
 mod sqlite;
 mod tls;

@@ -1,5 +1,4 @@
-//! MySQL and MariaDB. As with PostgreSQL each connection has a runtime of its own, and each wait a
-//! deadline.
+//! MySQL and MariaDB. As with PostgreSQL each wait has a deadline.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +13,7 @@ mod url;
 use super::failure::{Failure, seconds};
 use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
+use super::socket::Waiter;
 use super::sql::Dialect;
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::{UserModel, Wants};
@@ -23,8 +23,6 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
-use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::Url;
 use zeroize::Zeroizing;
@@ -105,18 +103,13 @@ struct Connection {
     /// The server is on this machine.
     local: bool,
     prepared: HashMap<String, Statement>,
-    runtime: Option<Runtime>,
+    waiter: Waiter,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Said without waiting, or the server would log an aborted connection.
-            let goodbye = async { timeout(Duration::ZERO, self.channel.quit()).await };
-            let _ = runtime.block_on(goodbye);
-            // Not by its own drop, which would wait for a name that does not resolve.
-            runtime.shutdown_background();
-        }
+        // Said without waiting, or the server would log an aborted connection.
+        self.waiter.run(Instant::now(), self.channel.quit());
     }
 }
 
@@ -129,8 +122,7 @@ impl Fetch for Connections {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
-        let Connection { channel, prepared, runtime, .. } = connection;
-        let Some(runtime) = runtime else { return Err(Failure::Broken("closed".into())) };
+        let Connection { channel, prepared, waiter, .. } = connection;
         let work = async {
             let statement = match prepared.get(&question.sql) {
                 Some(statement) => *statement,
@@ -143,11 +135,11 @@ impl Fetch for Connections {
             statement::execute(channel, statement, &question.values).await
         };
         let timeout = seconds(self.timeout);
-        let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
-            Ok(Ok(rows)) => rows,
-            Ok(Err(error)) if error.no_such_value(&question.values) => return Ok(Vec::new()),
-            Ok(Err(error)) => return Err(error.querying(&timeout)),
-            Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
+        let rows = match waiter.run(deadline, work) {
+            Some(Ok(rows)) => rows,
+            Some(Err(error)) if error.no_such_value(&question.values) => return Ok(Vec::new()),
+            Some(Err(error)) => return Err(error.querying(&timeout)),
+            None => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };
         if question.marker.is_none() {
             return Ok(rows);

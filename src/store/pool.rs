@@ -75,6 +75,8 @@ struct State<T> {
     /// Raised when a connection breaks: all that are older will not be used again.
     generation: u64,
     grow_after: Option<Instant>,
+    /// How many wait for `changed`.
+    waiting: usize,
     breaker: Breaker,
     /// How long the next probe waits; longer each time, until a request was answered.
     pause: Duration,
@@ -106,6 +108,7 @@ impl<C: Connector> Pool<C> {
             live: 0,
             generation: 0,
             grow_after: None,
+            waiting: 0,
             breaker: Breaker::Closed,
             pause: upkeep::BACK_OFF.0,
             probing: false,
@@ -236,10 +239,12 @@ impl<C: Connector> Shared<C> {
                 continue;
             }
             let until = paused.map_or(deadline, |after| after.min(deadline));
+            state.waiting += 1;
             state = self
                 .changed
                 .wait_timeout(state, until - now)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+            state.waiting -= 1;
         }
     }
 
@@ -344,8 +349,11 @@ impl<C: Connector> Lease<C> {
             state.idle.push(Idle { connection, since: Instant::now() });
         }
         let spawn = !state.reaping && state.open > self.shared.limits.min;
+        let awaited = state.waiting > 0;
         drop(state);
-        self.shared.changed.notify_one();
+        if awaited {
+            self.shared.changed.notify_one();
+        }
         if spawn {
             self.shared.reap_later();
         }

@@ -1,9 +1,10 @@
-//! PostgreSQL, by the asynchronous client: each connection has a runtime of its own, and each wait
-//! a deadline. (The synchronous one waits for a silent server for ever.)
+//! PostgreSQL, by the asynchronous client, so that each wait has a deadline. (The synchronous one
+//! waits for a silent server for ever.)
 
 #![forbid(unsafe_code)]
 
 mod connect;
+mod driven;
 mod error;
 mod inspect;
 mod url;
@@ -13,16 +14,16 @@ use super::failure::{Failure, seconds};
 use super::pool::Limits;
 use super::question::{OTHER_ANSWER, Question, Row};
 use super::rows::Voucher;
+use super::socket::Waiter;
 use super::sql::Dialect;
 use super::tls::{Encrypt, Tls};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::{UserModel, Wants};
+use driven::Driven;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-use tokio::runtime::Runtime;
-use tokio::time::timeout_at;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -160,17 +161,9 @@ struct Connections {
 
 struct Connection {
     client: Client,
+    driven: Driven,
     prepared: HashMap<String, Statement>,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Not by its own drop, which would wait for a name that does not resolve.
-            runtime.shutdown_background();
-        }
-    }
+    waiter: Waiter,
 }
 
 impl Fetch for Connections {
@@ -182,8 +175,7 @@ impl Fetch for Connections {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
-        let Connection { client, prepared, runtime } = connection;
-        let Some(runtime) = runtime else { return Err(Failure::Broken("closed".into())) };
+        let Connection { client, driven, prepared, waiter } = connection;
         let values: Vec<Unknown<'_>> = question.values.iter().map(|value| Unknown(value)).collect();
         let unnamed = self.unnamed.load(Ordering::Relaxed);
         let work = async {
@@ -199,13 +191,13 @@ impl Fetch for Connections {
             client.query_typed(&question.sql, &typed).await
         };
         let timeout = seconds(self.settings.limits.timeout);
-        let rows = match runtime.block_on(async { timeout_at(deadline.into(), work).await }) {
-            Ok(Ok(rows)) => rows,
-            Ok(Err(error)) if error::no_such_value(&error, &question.values) => {
+        let rows = match waiter.run(deadline, driven.during(work)) {
+            Some(Ok(rows)) => rows,
+            Some(Err(error)) if error::no_such_value(&error, &question.values) => {
                 return Ok(Vec::new());
             }
-            Ok(Err(error)) => return Err(error::querying(&error, &timeout)),
-            Err(_) => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
+            Some(Err(error)) => return Err(error::querying(&error, &timeout)),
+            None => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
         };
         if rows.is_empty() || !rows.iter().all(|row| is_marked(row, question)) {
             return Err(Failure::Query(OTHER_ANSWER.into()));

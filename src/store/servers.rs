@@ -27,14 +27,19 @@ pub(crate) enum Place {
     },
 }
 
-/// The runtime of one connection.
+/// What one connection is made with.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)
         .thread_keep_alive(Duration::from_millis(10))
         .build()
-        .map_err(|error| Failure::Broken(format!("the system gives no connection: {error}")))
+        .map_err(no_connection)
+}
+
+/// The system has nothing left to make one of.
+pub(crate) fn no_connection(error: io::Error) -> Failure {
+    Failure::Broken(format!("the system gives no connection: {error}"))
 }
 
 /// The end of a share of the time until `deadline`: one of `of`, and `most` at the most.

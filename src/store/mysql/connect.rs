@@ -4,11 +4,11 @@
 
 use super::error::Trouble;
 use super::login::Login;
-use super::packet::{Channel, Line};
 use super::{Connection, Connections, statement};
 use crate::store::failure::Failure;
 use crate::store::pool::Connector;
 use crate::store::servers::{self, Place, first};
+use crate::store::socket::Socket;
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,33 +34,21 @@ impl Connector for Connections {
             runtime.block_on(first(&self.url.places, deadline, most, async |place, limit| {
                 self.reach_place(place, limit).await
             }));
-        // Where it failed, a thread may still wait for the name of the server.
-        match reached {
-            Ok((channel, local)) => {
-                Ok(Connection { channel, local, prepared: HashMap::new(), runtime: Some(runtime) })
-            }
-            Err(failure) => {
-                runtime.shutdown_background();
-                Err(failure)
-            }
+        if let Ok(connection) = &reached {
+            connection.waiter.leave_reactor().map_err(servers::no_connection)?;
         }
+        // Not by its own drop, which would wait for a name that does not resolve.
+        runtime.shutdown_background();
+        reached
     }
 }
 
 impl Connections {
-    /// A line to ask by, and whether its other end is on this machine.
-    async fn reach_place(
-        &self,
-        place: &Place,
-        deadline: Instant,
-    ) -> Result<(Channel, bool), Failure> {
+    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Connection, Failure> {
         let (host, port) = match place {
             Place::Unix(path) => {
-                let line = async || {
-                    let line: Box<dyn Line> = Box::new(UnixStream::connect(path).await?);
-                    Ok((line, true))
-                };
-                return self.attempt(line, None, &path.display().to_string(), deadline).await;
+                let socket = async || Ok((UnixStream::connect(path).await?.into(), true));
+                return self.attempt(socket, None, &path.display().to_string(), deadline).await;
             }
             Place::Tcp { host, port, .. } => (host, *port),
         };
@@ -75,11 +63,11 @@ impl Connections {
     /// One server, with our wishes for the session and, if it will not hear them, with fewer.
     async fn attempt(
         &self,
-        line: impl AsyncFn() -> Result<(Box<dyn Line>, bool), Trouble>,
+        socket: impl AsyncFn() -> Result<(Socket, bool), Trouble>,
         host: Option<&str>,
         place: &str,
         deadline: Instant,
-    ) -> Result<(Channel, bool), Failure> {
+    ) -> Result<Connection, Failure> {
         let started = Instant::now();
         let url = &self.url;
         let login = Login {
@@ -91,14 +79,16 @@ impl Connections {
             host,
         };
         let work = async {
-            let (line, local) = line().await?;
-            let (mut channel, mariadb) = login.run(line).await?;
+            let (socket, local) = socket().await?;
+            let waiter = socket.waiter();
+            let (mut channel, mariadb) = login.run(Box::new(socket)).await?;
+            let made = |channel| Connection { channel, local, prepared: HashMap::new(), waiter };
             if !self.without_settings.load(Ordering::Relaxed) {
                 match statement::run(&mut channel, &self.settings(mariadb)).await {
                     Err(Trouble::Server { .. }) => {
                         self.without_settings.store(true, Ordering::Relaxed);
                     }
-                    other => return other.map(|()| (channel, local)),
+                    other => return other.map(|()| made(channel)),
                 }
             }
             for sql in [
@@ -111,7 +101,7 @@ impl Connections {
                     Err(trouble) => return Err(trouble),
                 }
             }
-            Ok((channel, local))
+            Ok(made(channel))
         };
         match timeout_at(deadline.into(), work).await {
             Ok(Ok(reached)) => Ok(reached),
@@ -141,10 +131,10 @@ impl Connections {
     }
 }
 
-async fn tcp(address: SocketAddr) -> Result<(Box<dyn Line>, bool), Trouble> {
-    let line = TcpStream::connect(address).await?;
-    line.set_nodelay(true)?;
-    SockRef::from(&line).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-    let local = line.peer_addr()?.ip() == line.local_addr()?.ip();
-    Ok((Box::new(line), local))
+async fn tcp(address: SocketAddr) -> Result<(Socket, bool), Trouble> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    let local = stream.peer_addr()?.ip() == stream.local_addr()?.ip();
+    Ok((stream.into(), local))
 }

@@ -2,40 +2,61 @@
 
 #![forbid(unsafe_code)]
 
+use super::driven::Driven;
+use super::error::{self, Trouble};
 use super::url::Place;
-use super::{Connection, Connections, error, watch};
+use super::{Connection, Connections, watch};
 use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
 use crate::store::servers::{self, first};
+use crate::store::socket::{Socket, Waiter};
+use crate::store::tls::Encrypt;
+use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout_at;
-use tokio_postgres::config::{Host as Server, TargetSessionAttrs};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::config::{Host as Server, SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 impl Connector for Connections {
     type Connection = Connection;
 
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
         let runtime = servers::runtime()?;
-        let reached = runtime.block_on(self.reach(deadline));
-        // Where it failed, a thread may still wait for the name of the server.
-        match reached {
-            Ok(client) => {
-                Ok(Connection { client, prepared: HashMap::new(), runtime: Some(runtime) })
-            }
-            Err(failure) => {
-                runtime.shutdown_background();
-                Err(failure)
-            }
-        }
+        let reached = runtime.block_on(self.reach(deadline)).and_then(|reached| {
+            let Reached { client, driven, waiter } = reached;
+            waiter.leave_reactor().map_err(servers::no_connection)?;
+            Ok(Connection { client, driven, prepared: HashMap::new(), waiter })
+        });
+        // Not by its own drop, which would wait for a name that does not resolve.
+        runtime.shutdown_background();
+        reached
     }
 }
 
+/// A connection that is still its reactor's.
+pub(super) struct Reached {
+    pub(super) client: Client,
+    pub(super) driven: Driven,
+    waiter: Waiter,
+}
+
+/// Where one attempt goes.
+enum End<'a> {
+    Unix(&'a Path),
+    Tcp { name: &'a str, address: SocketAddr },
+}
+
 impl Connections {
-    pub(super) async fn reach(&self, deadline: Instant) -> Result<Client, Failure> {
+    pub(super) async fn reach(&self, deadline: Instant) -> Result<Reached, Failure> {
         let mut places: Vec<&Place> = self.settings.places.iter().collect();
         if self.settings.shuffled {
             places.sort_by_cached_key(|place| RandomState::new().hash_one(place.port));
@@ -45,29 +66,23 @@ impl Connections {
             .await
     }
 
-    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Client, Failure> {
-        let Place { host, address, port } = place;
-        let (label, name) = match host {
-            Server::Unix(path) => (path.display().to_string(), None),
-            Server::Tcp(name) => (format!("{name}:{port}"), Some(name)),
-        };
-        let mut config = self.settings.config.clone();
-        config.port(*port);
-        match host {
-            Server::Unix(path) => config.host_path(path),
-            Server::Tcp(name) => config.host(name),
-        };
-        let (Some(name), None) = (name, address) else {
-            if let Some(address) = address {
-                config.hostaddr(*address);
+    async fn reach_place(&self, place: &Place, deadline: Instant) -> Result<Reached, Failure> {
+        let (host, port) = match &place.host {
+            Server::Unix(directory) => {
+                let path = directory.join(format!(".s.PGSQL.{}", place.port));
+                let label = directory.display().to_string();
+                return self.attempt(End::Unix(&path), &label, deadline).await;
             }
-            return self.attempt(config, &label, deadline).await;
+            Server::Tcp(host) => (host, place.port),
         };
-        let found = servers::lookup(name, *port, deadline).await?;
+        let label = format!("{host}:{port}");
+        let found = match place.address {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => servers::lookup(host, port, deadline).await?,
+        };
         first(&found, deadline, None, async |address, limit| {
-            let mut config = config.clone();
-            config.hostaddr(address.ip());
-            self.attempt(config, &label, limit).await
+            let end = End::Tcp { name: host, address: *address };
+            self.attempt(end, &label, limit).await
         })
         .await
     }
@@ -75,53 +90,31 @@ impl Connections {
     /// One server, with our wishes for the session and, if it will not hear them, without.
     async fn attempt(
         &self,
-        config: Config,
+        end: End<'_>,
         place: &str,
         deadline: Instant,
-    ) -> Result<Client, Failure> {
+    ) -> Result<Reached, Failure> {
         let tls = self.tls.clone().map_err(Failure::Refused)?;
-        let any = config.get_target_session_attrs() == TargetSessionAttrs::Any;
         let mut without = self.without_options.load(Ordering::Relaxed);
         let work = async {
             loop {
-                let mut config = config.clone();
-                if !without {
-                    let timeout = self.settings.limits.timeout.as_millis();
-                    let theirs = config.get_options().unwrap_or_default();
-                    // The client asks a server for its role by the very setting that makes us
-                    // read-only: then it must come later.
-                    let read_only = if any { " -c default_transaction_read_only=on" } else { "" };
-                    config.options(format!("{theirs}{read_only} -c statement_timeout={timeout}"));
-                }
-                match config.connect(tls.clone()).await {
-                    Ok((client, connection)) => {
-                        match self.ear.clone() {
-                            Some(ear) => {
-                                tokio::spawn(async move { watch::listen(&ear, connection).await });
-                            }
-                            None => {
-                                tokio::spawn(connection);
-                            }
-                        }
-                        if !any && !without {
-                            client.batch_execute("SET default_transaction_read_only = on").await?;
-                        }
-                        return Ok(client);
-                    }
-                    Err(error) if !without && error::refuses_options(&error) => {
+                match self.start(&end, tls.clone(), without).await {
+                    Err(Trouble::Library(error)) if !without && error::refuses_options(&error) => {
                         without = true;
                         self.without_options.store(true, Ordering::Relaxed);
                     }
-                    Err(error) => return Err(error),
+                    done => return done,
                 }
             }
         };
         match timeout_at(deadline.into(), work).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) if self.ear.is_some() && error::refuses_options(&error) => {
+            Ok(Ok(reached)) => Ok(reached),
+            Ok(Err(Trouble::Library(error)))
+                if self.ear.is_some() && error::refuses_options(&error) =>
+            {
                 Err(Failure::Refused(format!("{place}: {}", watch::SHARED)))
             }
-            Ok(Err(error)) => Err(error::connecting(&error, place)),
+            Ok(Err(trouble)) => Err(trouble.connecting(place)),
             Err(_) => {
                 // What is configured, though it may have been less: the text must not vary.
                 let limit = self.settings.limits.timeout;
@@ -131,4 +124,79 @@ impl Connections {
             }
         }
     }
+
+    async fn start(
+        &self,
+        end: &End<'_>,
+        mut tls: MakeRustlsConnect,
+        without: bool,
+    ) -> Result<Reached, Trouble> {
+        let mut config = self.settings.config.clone();
+        let role = config.get_target_session_attrs();
+        let any = role == TargetSessionAttrs::Any;
+        if !without {
+            let timeout = self.settings.limits.timeout.as_millis();
+            let theirs = config.get_options().unwrap_or_default();
+            // A server is asked for its role by the very setting that makes us read-only: then it
+            // must come later.
+            let read_only = if any { " -c default_transaction_read_only=on" } else { "" };
+            config.options(format!("{theirs}{read_only} -c statement_timeout={timeout}"));
+        }
+        let (socket, name) = match *end {
+            End::Unix(path) => (Socket::from(UnixStream::connect(path).await?), ""),
+            End::Tcp { name, address } => (tcp(address, &config).await?, name),
+        };
+        if let End::Unix(_) = end
+            && self.settings.encrypt == Encrypt::Prefer
+        {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let waiter = socket.waiter();
+        let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name)
+            .map_err(|error| Trouble::Socket(io::Error::other(error)))?;
+        let (client, half) = config.connect_raw(socket, tls).await?;
+        let mut driven = Driven::new(half);
+        if !any {
+            let read_only =
+                driven.during(client.simple_query("SHOW transaction_read_only")).await?;
+            let read_only = read_only.iter().any(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+                _ => false,
+            });
+            match role {
+                TargetSessionAttrs::ReadWrite if read_only => {
+                    return Err(Trouble::Role("database does not allow writes"));
+                }
+                TargetSessionAttrs::ReadOnly if !read_only => {
+                    return Err(Trouble::Role("database is not read only"));
+                }
+                _ => {}
+            }
+        }
+        if !any && !without {
+            let read_only = "SET default_transaction_read_only = on";
+            driven.during(client.batch_execute(read_only)).await?;
+        }
+        Ok(Reached { client, driven, waiter })
+    }
+}
+
+async fn tcp(address: SocketAddr, config: &Config) -> io::Result<Socket> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        socket.set_tcp_user_timeout(Some(*timeout))?;
+    }
+    if config.get_keepalives() {
+        let mut keepalive = TcpKeepalive::new().with_time(config.get_keepalives_idle());
+        if let Some(interval) = config.get_keepalives_interval() {
+            keepalive = keepalive.with_interval(interval);
+        }
+        if let Some(retries) = config.get_keepalives_retries() {
+            keepalive = keepalive.with_retries(retries);
+        }
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(stream.into())
 }

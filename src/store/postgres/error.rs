@@ -40,31 +40,65 @@ pub(super) fn no_such_value(error: &Error, values: &[Cow<'_, str>]) -> bool {
         || (no_letters.contains(code) && !values.iter().all(|value| value.is_ascii()))
 }
 
-/// Why there is no connection to `place`.
-pub(super) fn connecting(error: &Error, place: &str) -> Failure {
-    if let Some(error) = error.as_db_error() {
-        let remedy = match error.code().code() {
-            "28P01" => ": is the password in the URL or of AuthDjangoDatabasePassword right?",
-            "28000" => ": pg_hba.conf must let this user in from here",
-            "3D000" => ": the URL names it after the host",
-            "53300" => ": lower max= or raise the server's max_connections",
-            _ => "",
-        };
-        return Failure::Refused(format!("{place}: {}{remedy}", one_line(error.message())));
+/// Why there is no connection.
+pub(super) enum Trouble {
+    Socket(io::Error),
+    Library(Error),
+    /// Not what `target_session_attrs` wants.
+    Role(&'static str),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
     }
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    let reason = match cause.map(io::Error::kind) {
-        Some(ErrorKind::ConnectionRefused) => {
-            "connection refused: is PostgreSQL running there?".into()
-        }
-        Some(ErrorKind::PermissionDenied) if has_errno(cause) => {
-            "permission denied: with SELinux, setsebool -P httpd_can_network_connect_db on".into()
-        }
-        Some(ErrorKind::NotFound) => "no such socket: is PostgreSQL running there?".into(),
-        Some(ErrorKind::TimedOut) => return Failure::TimedOut(format!("{place}: no answer")),
-        _ => chain(error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl Trouble {
+    /// What it means that there is none to `place`.
+    pub(super) fn connecting(&self, place: &str) -> Failure {
+        let (cause, text) = match self {
+            Self::Library(error) => {
+                if let Some(error) = error.as_db_error() {
+                    return refused(error, place);
+                }
+                let cause = error.source().and_then(|cause| cause.downcast_ref());
+                (cause, chain(error))
+            }
+            Self::Socket(error) => (Some(error), one_line(&error.to_string())),
+            Self::Role(text) => (None, (*text).to_owned()),
+        };
+        let reason = match cause.map(io::Error::kind) {
+            Some(ErrorKind::ConnectionRefused) => {
+                "connection refused: is PostgreSQL running there?".into()
+            }
+            Some(ErrorKind::PermissionDenied) if has_errno(cause) => {
+                "permission denied: with SELinux, setsebool -P httpd_can_network_connect_db on"
+                    .into()
+            }
+            Some(ErrorKind::NotFound) => "no such socket: is PostgreSQL running there?".into(),
+            Some(ErrorKind::TimedOut) => return Failure::TimedOut(format!("{place}: no answer")),
+            _ => text,
+        };
+        Failure::Broken(format!("{place}: {reason}"))
+    }
+}
+
+fn refused(error: &DbError, place: &str) -> Failure {
+    let remedy = match error.code().code() {
+        "28P01" => ": is the password in the URL or of AuthDjangoDatabasePassword right?",
+        "28000" => ": pg_hba.conf must let this user in from here",
+        "3D000" => ": the URL names it after the host",
+        "53300" => ": lower max= or raise the server's max_connections",
+        _ => "",
     };
-    Failure::Broken(format!("{place}: {reason}"))
+    Failure::Refused(format!("{place}: {}{remedy}", one_line(error.message())))
 }
 
 /// Is it the system's own error, and not one of the client library's?

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use ear::Ear;
-pub(super) use link::{SHARED, listen};
+pub(super) use link::SHARED;
 
 /// `watch=` and `watch_host=`.
 #[derive(Debug, Clone, PartialEq)]

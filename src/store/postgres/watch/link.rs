@@ -5,6 +5,8 @@
 use super::ear::{BEAT, Ear};
 use super::triggers::Seen;
 use crate::store::failure::{Failure, seconds};
+use crate::store::postgres::connect::Reached;
+use crate::store::postgres::driven::Half;
 use crate::store::postgres::{Connections, Unknown, error, texts};
 use crate::store::servers;
 use crate::store::sql::one_line;
@@ -12,10 +14,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, sleep_until, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Connection, Error};
+use tokio_postgres::{AsyncMessage, Client, Error};
 
 /// A setting that the link is started with: where the session has another, it is not ours alone.
 pub(super) const PROOF: &str = "authnz_django.link";
@@ -30,11 +31,7 @@ pub(in crate::store::postgres) const SHARED: &str = "somebody stands between who
     PgBouncer: watch_host= must name the server itself";
 
 /// Reads what the link brings until it ends.
-pub(in crate::store::postgres) async fn listen<S, T>(ear: &Ear, mut connection: Connection<S, T>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+async fn listen(ear: &Ear, mut connection: Half) {
     let loss = loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(heard))) => {
@@ -116,7 +113,14 @@ impl<'a> Link<'a> {
         ear: &'a Ear,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let client = connections.reach(deadline).await?;
+        let Reached { client, driven, .. } = connections.reach(deadline).await?;
+        let half = driven.into_half().ok_or_else(|| Failure::Broken("closed".into()))?;
+        let hearing = connections.ear.clone();
+        tokio::spawn(async move {
+            if let Some(ear) = hearing {
+                listen(&ear, half).await;
+            }
+        });
         let limits = &connections.settings.limits;
         let link = Self { ear, client, idle: limits.idle, timeout: seconds(limits.timeout) };
         let listen = format!("LISTEN \"{}\"; LISTEN \"{}\"", ear.channel(), ear.own());
