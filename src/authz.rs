@@ -33,7 +33,7 @@ pub struct Group;
 
 impl Rule for Group {
     const NAME: &CStr = c"django-group";
-    const WANTS: Wants = Wants::NOTHING;
+    const WANTS: Wants = Wants::GROUPS;
 
     fn check(words: &[Option<&str>]) -> Result<(), String> {
         if words.is_empty() {

@@ -212,11 +212,12 @@ impl Inspection<'_> {
         let answer = self.select(&Wants::NOTHING);
         let took = start.elapsed();
         match &answer {
-            Ok(()) => self.good("login and groups: all tables and columns can be read"),
-            Err(reason) => self.fail(format!("login and groups: {reason}")),
+            Ok(()) => self.good("users: all tables and columns can be read"),
+            Err(reason) => self.fail(format!("users: {reason}")),
         }
         let before = answer.err();
         for (what, wants, needed, lines) in [
+            ("groups", Wants::GROUPS, asked.groups, "Require group and django-group"),
             (
                 "staff and superuser",
                 Wants::FLAGS,

@@ -22,7 +22,7 @@ pub struct User {
     pub password: Zeroizing<String>,
     /// Django lets nobody in who is not active.
     pub is_active: bool,
-    /// The names of the user's groups, exactly as Django has them.
+    /// The names of the user's groups, exactly as Django has them; empty if they were not asked for.
     pub groups: Vec<String>,
     /// Whether the user may enter the admin; `false` if it was not asked for.
     pub is_staff: bool,
@@ -49,6 +49,8 @@ impl User {
 /// What a place asks of a user beyond what a login takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
+    /// The groups.
+    pub groups: bool,
     /// `is_staff` and `is_superuser`.
     pub flags: bool,
     /// The permissions.
@@ -59,17 +61,24 @@ pub struct Wants {
 
 impl Wants {
     /// What a login takes.
-    pub const NOTHING: Self = Self { flags: false, permissions: false, columns: Vec::new() };
+    pub const NOTHING: Self = Self::new(false, false, false);
+    /// And the user's groups.
+    pub const GROUPS: Self = Self::new(true, false, false);
     /// And whether the user is staff or a superuser.
-    pub const FLAGS: Self = Self { flags: true, permissions: false, columns: Vec::new() };
+    pub const FLAGS: Self = Self::new(false, true, false);
     /// And what `has_perm` needs.
-    pub const PERMISSIONS: Self = Self { flags: true, permissions: true, columns: Vec::new() };
+    pub const PERMISSIONS: Self = Self::new(false, true, true);
+
+    const fn new(groups: bool, flags: bool, permissions: bool) -> Self {
+        Self { groups, flags, permissions, columns: Vec::new() }
+    }
 
     /// What either asks for.
     pub fn or(&self, other: &Self) -> Self {
         let mut columns = self.columns.clone();
         columns.extend(other.columns.iter().filter(|name| !self.columns.contains(name)).cloned());
         Self {
+            groups: self.groups || other.groups,
             flags: self.flags || other.flags,
             permissions: self.permissions || other.permissions,
             columns,
@@ -78,7 +87,8 @@ impl Wants {
 
     /// Whether who knows this knows `other`.
     pub fn cover(&self, other: &Self) -> bool {
-        (self.flags || !other.flags)
+        (self.groups || !other.groups)
+            && (self.flags || !other.flags)
             && (self.permissions || !other.permissions)
             && other.columns.iter().all(|name| self.columns.contains(name))
     }

@@ -105,7 +105,8 @@ fn a_good_sqlite_file() {
         "ok   journal mode: DELETE",
         "ok   session: read-only",
         "ok   grants: no right to write",
-        "ok   login and groups: all tables and columns can be read",
+        "ok   users: all tables and columns can be read",
+        "ok   groups: all tables and columns can be read",
         "ok   staff and superuser: all",
         "ok   permissions: all",
         "users with pbkdf2_sha256:1000",
@@ -143,7 +144,8 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
         "ok   session: read-only",
         "ok   grants: no right to write",
         "ok   connections: 1 children × 4 = 4 of the server's 47",
-        "ok   login and groups: all tables and columns can be read",
+        "ok   users: all tables and columns can be read",
+        "ok   groups: all tables and columns can be read",
         "users with pbkdf2_sha256:1000",
     ] {
         report.line(line);
@@ -164,12 +166,16 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
         .failed(&["connection: 127.0.0.1", "AuthDjangoDatabasePassword right?"]);
 
     let report = check(&(config.clone() + "AuthDjangoUserModel accounts.Nobody\n"));
-    report.failed(&["login and groups: relation \"accounts_nobody\" does not exist: AuthDjango"]);
+    report.failed(&["users: relation \"accounts_nobody\" does not exist: AuthDjango"]);
     // Once is enough.
     report.line("FAIL");
 
     cluster.sql("site", "REVOKE SELECT ON auth_group FROM apache");
-    check(&config).failed(&["login and groups: permission denied for table auth_group: GRANT"]);
+    let report = check(&config);
+    report.good();
+    report.line("ok   groups: not readable, and no line asks for it");
+    let asking = config.clone() + "<Location />\nRequire django-group staff\n</Location>\n";
+    check(&asking).failed(&["groups: permission denied for table auth_group: GRANT"]);
     cluster.sql("site", "GRANT SELECT ON auth_group TO apache");
 
     cluster.sql("site", "GRANT UPDATE (is_active) ON auth_user TO apache");
@@ -207,6 +213,9 @@ fn a_database_that_is_watched() {
         .line("watch=users: the trigger for INSERT, DELETE, TRUNCATE, UPDATE of id, username,");
     let end = "on \"auth_user\" is missing (psql -f authnz_django_watch.sql): every request reads the row";
     assert!(line.starts_with("warn ") && line.ends_with(end), "{line}");
+    assert!(!report.out.contains("auth_user_groups"), "{}", report.out);
+    let group = "<Location />\nRequire django-group staff\n</Location>\n";
+    let report = check(&(url("watch=users") + group));
     report.line("on \"auth_user_groups\" is missing");
     report.line("on \"auth_group\" is missing");
     assert!(!report.out.contains("auth_permission"), "{}", report.out);
@@ -249,7 +258,8 @@ fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
         "ok   session: read-only",
         "ok   grants: no right to write",
         "ok   connections: 1 children × 4 = 4 of the server's 50",
-        "ok   login and groups: all tables and columns can be read",
+        "ok   users: all tables and columns can be read",
+        "ok   groups: all tables and columns can be read",
         "ok   staff and superuser: all",
         "ok   permissions: all",
         &format!("ok   passwords: {users} users; of the active ones "),
@@ -306,7 +316,9 @@ fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
     let line = report.line("ok   permissions: not readable, and no line asks for it");
     assert!(line.contains("GRANT SELECT"), "{line}");
     server.sql("site", "REVOKE SELECT ON auth_group FROM apache");
-    check(&config).failed(&["login and groups: SELECT command denied to user 'apache'", "GRANT"]);
+    let report = check(&config);
+    let line = report.line("ok   groups: not readable, and no line asks for it");
+    assert!(line.contains("SELECT command denied to user 'apache'"), "{line}");
     check(&config.replace(PASSWORD, "hunter2"))
         .failed(&["connection: 127.0.0.1", "AuthDjangoDatabasePassword right"]);
 }
@@ -443,7 +455,7 @@ fn several_sites_each_with_its_place() {
     report.failed(&[
         "connection: 127.0.0.1",
         "connection refused: is PostgreSQL running there?",
-        "login and groups: no such table: no_such: AuthDjangoUserModel",
+        "users: no such table: no_such: AuthDjangoUserModel",
     ]);
     report.line("site 4 of 4");
     report.line("sites: 4, failures: 3");

@@ -152,7 +152,7 @@ fn a_lookup_without_case_is_no_pattern() {
 fn permissions_and_queries() {
     let server = server(&[]);
     let store = open(&[&url(&server, "")]);
-    let wants = Wants { permissions: true, ..Wants::NOTHING };
+    let wants = Wants { permissions: true, ..Wants::GROUPS };
     let deadline = || Instant::now() + store.timeout();
     let permissions = |name: &str| {
         let model = UserModel::parse(&["auth.User"]).unwrap();
@@ -179,9 +179,9 @@ fn permissions_and_queries() {
     let users = query("SELECT * FROM auth_user WHERE username = :username");
     let model =
         UserModel { query: Some(users.into()), ..UserModel::parse(&["auth.User"]).unwrap() };
-    let found = store.get_by_natural_key(&model, &Wants::NOTHING, "alice", deadline()).unwrap();
+    let found = store.get_by_natural_key(&model, &Wants::GROUPS, "alice", deadline()).unwrap();
     assert_eq!(found.one().unwrap().groups.len(), 2);
-    let nobody = store.get_by_natural_key(&model, &Wants::NOTHING, "zoe", deadline());
+    let nobody = store.get_by_natural_key(&model, &Wants::GROUPS, "zoe", deadline());
     assert_eq!(nobody, Ok(Found::Nobody));
     // MySQL's comment: what is behind it is no parameter.
     let comment = query("SELECT 1 # :username");
@@ -204,7 +204,7 @@ fn many_groups_and_permissions_are_whole() {
         ),
     );
     let store = open(&[&url(&server, "")]);
-    let wants = Wants { permissions: true, ..Wants::NOTHING };
+    let wants = Wants { permissions: true, ..Wants::GROUPS };
     let deadline = Instant::now() + store.timeout();
     let found = store.get_by_natural_key(&UserModel::default(), &wants, "bob", deadline).unwrap();
     let bob = found.one().unwrap();

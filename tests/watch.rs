@@ -120,7 +120,7 @@ fn watched(model: &str, words: &[&str]) -> Cluster {
 #[test]
 fn every_change_counts_at_once_and_a_login_is_none() {
     let cluster = watched("auth.User", &[]);
-    let watcher = Watcher::on(&cluster, Wants::PERMISSIONS);
+    let watcher = Watcher::on(&cluster, Wants::PERMISSIONS.or(&Wants::GROUPS));
     let mut django = Resident::start("postgres", &cluster.django(), "auth.User");
     let mut longest = Duration::ZERO;
     for change in [
@@ -180,7 +180,7 @@ fn every_change_counts_at_once_and_a_login_is_none() {
 #[test]
 fn a_revocation_is_seen_soon_after_its_commit() {
     let cluster = watched("auth.User", &[]);
-    let watcher = Watcher::on(&cluster, Wants::NOTHING);
+    let watcher = Watcher::on(&cluster, Wants::GROUPS);
     let mut all = Vec::new();
     for active in [false, true, false, true, false] {
         watcher.kept("bob");
@@ -218,7 +218,7 @@ fn user_models_of_a_sites_own() {
     );
     let keys = ["accounts.User", "username=email", "is_staff=none"];
     let words = [&cluster.url(), "watch=users"];
-    let watcher = Watcher::new(&words, &keys, Wants::PERMISSIONS);
+    let watcher = Watcher::new(&words, &keys, Wants::PERMISSIONS.or(&Wants::GROUPS));
     let mut django = Resident::start("postgres", &cluster.django(), "accounts.User");
     let name = "alice@example.org";
     for change in ["active=alice@example.org=0", "ungroup=alice@example.org=secret-agents"] {
@@ -227,7 +227,7 @@ fn user_models_of_a_sites_own() {
     watcher.stays(name, "login", || django.change("login=alice@example.org"));
 
     // A column that is exported and not watched, until the script is told of it.
-    let wants = Wants { columns: vec!["last_login".into()], ..Wants::NOTHING };
+    let wants = Wants { columns: vec!["last_login".into()], ..Wants::GROUPS };
     cluster.sql("site", "GRANT SELECT (last_login) ON accounts_user TO apache");
     let exporting = Watcher::new(&words, &keys, wants);
     exporting
@@ -265,7 +265,7 @@ fn user_models_of_a_sites_own() {
         "is_active=person.Is, Active?",
         "groups_table=none",
     ];
-    let odd = Watcher::new(&words, &keys, Wants::NOTHING);
+    let odd = Watcher::new(&words, &keys, Wants::GROUPS);
     for sql in [
         r#"UPDATE hr.person SET "Is, Active?" = false"#,
         r#"UPDATE hr."Odd ""User's"" Täble" SET pw = 'y'"#,
@@ -293,7 +293,7 @@ fn without_all_triggers_each_row_is_read() {
     install();
     cluster.script("site", "authnz_django_watch.sql", &["channel=others", "permissions="]);
     assert_eq!(count(), "21");
-    let watcher = Watcher::on(&cluster, Wants::PERMISSIONS);
+    let watcher = Watcher::on(&cluster, Wants::PERMISSIONS.or(&Wants::GROUPS));
     let on = "on \"auth_user\" is disabled, or not ENABLE ALWAYS (psql -f authnz_django_watch.sql)";
     for (sql, notice) in [
         (
@@ -363,7 +363,7 @@ fn without_all_triggers_each_row_is_read() {
         &format!("watch=users: {all}, is_staff, is_superuser on \"auth_user\" is missing"),
     );
     // Where nobody ever installed anything.
-    let other = Watcher::new(&[&cluster.url(), "watch=nobody"], &["auth.User"], Wants::NOTHING);
+    let other = Watcher::new(&[&cluster.url(), "watch=nobody"], &["auth.User"], Wants::GROUPS);
     other.gives_up("alice", &format!("watch=nobody: {all} on \"auth_user\" is missing"));
     assert_eq!(other.notices().len(), 1);
 }
@@ -371,7 +371,7 @@ fn without_all_triggers_each_row_is_read() {
 #[test]
 fn a_link_that_is_killed_or_silent() {
     let cluster = watched("auth.User", &[]);
-    let watcher = Watcher::on(&cluster, Wants::NOTHING);
+    let watcher = Watcher::on(&cluster, Wants::GROUPS);
     let pid = || {
         let mut pid = String::new();
         wait_until("the link", 10, || {
@@ -428,7 +428,7 @@ fn a_link_that_is_killed_or_silent() {
 fn a_link_that_nobody_needs_is_given_back() {
     let cluster = watched("auth.User", &[]);
     let words = [&cluster.url(), "watch=users", "idle=1"];
-    let watcher = Watcher::new(&words, &["auth.User"], Wants::NOTHING);
+    let watcher = Watcher::new(&words, &["auth.User"], Wants::GROUPS);
     for _ in 0..2 {
         watcher.kept("alice");
         wait_until("no connection", 10, || cluster.connections() == 0);
@@ -444,15 +444,15 @@ fn rows_of_a_standby_are_not_kept() {
     let standby = cluster.standby();
     let place = format!("watch_host=127.0.0.1:{}", cluster.port);
     let words = [&standby.url(), "watch=users", &place];
-    let watcher = Watcher::new(&words, &["auth.User"], Wants::NOTHING);
+    let watcher = Watcher::new(&words, &["auth.User"], Wants::GROUPS);
     watcher.gives_up("alice", "rows come from a standby, or another server");
-    let alone = Watcher::new(&words[..2], &["auth.User"], Wants::NOTHING);
+    let alone = Watcher::new(&words[..2], &["auth.User"], Wants::GROUPS);
     alone.gives_up("alice", "cannot execute LISTEN during recovery");
     assert!(!watcher.keeps("alice") && !alone.keeps("alice"));
     // The other way round: from where the rows are, to one that follows.
     let place = format!("watch_host=127.0.0.1:{}", standby.port);
     let words = [&cluster.url(), "watch=users", &place];
-    Watcher::new(&words, &["auth.User"], Wants::NOTHING).gives_up("alice", "during recovery");
+    Watcher::new(&words, &["auth.User"], Wants::GROUPS).gives_up("alice", "during recovery");
 }
 
 struct Bouncer(Child, u16);
@@ -513,7 +513,7 @@ fn behind_pgbouncer_the_link_goes_to_the_server_itself() {
         for host in [&socket, &place] {
             let url = words("");
             let all = [&url, "statements=unnamed", "watch=users", host];
-            let watcher = Watcher::new(&all, &["auth.User"], Wants::NOTHING);
+            let watcher = Watcher::new(&all, &["auth.User"], Wants::GROUPS);
             watcher.changes("bob", "behind PgBouncer", || {
                 cluster.sql(
                     "site",
@@ -523,7 +523,7 @@ fn behind_pgbouncer_the_link_goes_to_the_server_itself() {
         }
         let url = words("");
         let all = [&url, "statements=unnamed", "watch=users"];
-        let watcher = Watcher::new(&all, &["auth.User"], Wants::NOTHING);
+        let watcher = Watcher::new(&all, &["auth.User"], Wants::GROUPS);
         watcher.gives_up("bob", "does not keep connections apart");
         assert!(!watcher.keeps("bob"));
     }
@@ -533,7 +533,7 @@ fn behind_pgbouncer_the_link_goes_to_the_server_itself() {
     let url =
         format!("postgresql://apache:{PASSWORD}@127.0.0.1:{}/other?sslmode=disable", bouncer.1);
     let all = [url.as_str(), "statements=unnamed", "watch=users", &place];
-    let watcher = Watcher::new(&all, &["auth.User"], Wants::NOTHING);
+    let watcher = Watcher::new(&all, &["auth.User"], Wants::GROUPS);
     watcher.gives_up("bob", "another server, database or search_path");
 }
 
@@ -610,7 +610,7 @@ fn what_changes_while_the_answer_is_under_way_is_not_kept() {
     let (url, place) =
         (format!("{url}?sslmode=disable"), format!("watch_host=127.0.0.1:{}", cluster.port));
     let words = [&url, "watch=users", &place];
-    let watcher = Watcher::new(&words, &["auth.User"], Wants::NOTHING);
+    let watcher = Watcher::new(&words, &["auth.User"], Wants::GROUPS);
     let sql = |password: &str, name: &str| {
         let sql = format!("UPDATE auth_user SET password = '{password}' WHERE username = '{name}'");
         cluster.sql("site", &sql);

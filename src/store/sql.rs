@@ -176,12 +176,13 @@ impl Dialect {
             Some(column) => text(column),
             None => "NULL".into(),
         };
+        let groups = model.groups.as_ref().filter(|_| wants.groups);
         let mut columns = vec![
             text(&model.id),
             text(&model.username),
             text(&model.password),
             model.is_active.as_ref().map_or_else(|| "'1'".into(), text),
-            model.groups.as_ref().map_or_else(|| "NULL".into(), |g| self.groups(model, g)),
+            groups.map_or_else(|| "NULL".into(), |groups| self.groups(model, groups)),
             flag(&model.is_staff),
             flag(&model.is_superuser),
             if wants.permissions { self.permissions(model) } else { "NULL".into() },

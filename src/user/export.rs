@@ -84,6 +84,7 @@ impl Export {
         let password = model.map_or("password", |model| &model.password);
         let has = |what: &[What]| self.0.iter().any(|exported| what.contains(&exported.what));
         Wants {
+            groups: has(&[What::Groups]),
             flags: has(&[What::IsStaff, What::IsSuperuser]),
             permissions: has(&[What::Permissions]),
             columns: self.columns().filter(|name| !same(name, password)).map(Into::into).collect(),

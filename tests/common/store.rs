@@ -41,7 +41,7 @@ pub fn ask_model(
 ) -> Result<Option<Arc<User>>, Error> {
     let model = UserModel::parse(model).unwrap();
     let deadline = Instant::now() + store.timeout();
-    let answer = store.get_by_natural_key(&model, &Wants::NOTHING, name, deadline).map(Found::one);
+    let answer = store.get_by_natural_key(&model, &Wants::GROUPS, name, deadline).map(Found::one);
     if let Err(error) = &answer {
         let text = error.to_string();
         assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");

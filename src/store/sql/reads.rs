@@ -35,8 +35,12 @@ impl Dialect {
             more(table, &columns.chain([key.as_str()]).collect::<Vec<_>>());
         }
         if let Some(groups) = &model.groups {
-            more(&groups.through, &[&groups.user_id, &groups.group_id]);
-            more(&groups.table, &[&groups.id, &groups.name]);
+            if wants.groups || wants.permissions {
+                more(&groups.through, &[&groups.user_id, &groups.group_id]);
+            }
+            if wants.groups {
+                more(&groups.table, &[&groups.id, &groups.name]);
+            }
         }
         if wants.permissions {
             let own = model.permissions.as_ref();

@@ -21,8 +21,7 @@ fn sql(words: &[&str], wants: &Wants) -> String {
 
 #[test]
 fn names_cannot_leave_their_quotes() {
-    let sql =
-        sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], &Wants::NOTHING);
+    let sql = sql(&["auth.User", "table=a\"; DROP TABLE x; --", "username=E Mail"], &Wants::GROUPS);
     assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --" u WHERE u."E Mail" = $1"#), "{sql}");
     assert!(sql.contains(r#"FROM "a""; DROP TABLE x; --_groups" m"#), "{sql}");
 }
@@ -36,6 +35,8 @@ fn what_is_not_wanted_or_not_there_is_not_asked_for() {
          CAST(u.\"password\" AS text), '1', NULL, NULL, NULL, NULL FROM \"auth_user\" u \
          WHERE u.\"username\" = $1 LIMIT 2"
     );
+    let groups = |wants: &Wants| sql(&["auth.User"], wants).contains("auth_group");
+    assert!(groups(&Wants::GROUPS) && !groups(&Wants::NOTHING) && !groups(&Wants::FLAGS));
     let none = &["auth.User", "is_staff=none", "groups_table=none", "permissions_table=none"];
     let sql = sql(none, &Wants { flags: true, permissions: true, ..Wants::NOTHING });
     assert!(sql.contains("NULL, NULL, CAST(u.\"is_superuser\" AS text), NULL FROM"), "{sql}");
@@ -67,7 +68,7 @@ fn a_child_must_be_there_and_may_have_columns() {
 #[test]
 fn a_table_may_be_in_a_schema_of_its_own() {
     let words = ["crm.User", "table=crm\".\"a\"b", "child=hr\".\"person.user_ptr_id"];
-    let sql = sql(&[&words[..], &["schema=site"]].concat(), &Wants::NOTHING);
+    let sql = sql(&[&words[..], &["schema=site"]].concat(), &Wants::GROUPS);
     for text in [
         r#"FROM ("crm"."a""b" u JOIN "hr"."person" c ON c."user_ptr_id" = u."id")"#,
         r#"FROM "crm"."a""b_groups" m JOIN "site"."auth_group" g"#,
@@ -117,10 +118,11 @@ fn parameters_are_bound_once_or_as_often_as_they_occur() {
 fn what_is_read_is_known() {
     let words = ["crm.User", "table=people", "child=hr\".\"person.user_ptr_id", "schema=site"];
     let columns = vec!["email".into(), "hr\".\"person.badge".into()];
-    let wants = Wants { columns, ..Wants::PERMISSIONS };
+    let wants = Wants { groups: true, columns, ..Wants::PERMISSIONS };
     for (model, wants) in [
-        (UserModel::default(), Wants::NOTHING),
-        (UserModel::default(), Wants::FLAGS),
+        (UserModel::default(), Wants::GROUPS),
+        (UserModel::default(), Wants::FLAGS.or(&Wants::GROUPS)),
+        (UserModel::default(), Wants::PERMISSIONS),
         (UserModel::parse(&words).unwrap(), wants),
     ] {
         let sql = ANY.user(&model, &wants, "a", None).sql;
