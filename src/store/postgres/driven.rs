@@ -13,17 +13,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The library's own type.
 pub(super) type Half = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// A connection that no task of its own serves; `None` once it has ended.
-pub(super) struct Driven(Option<Half>);
+/// A connection that no task of its own serves; `None` once it has ended. Boxed, because it has some
+/// KiB, which a pool would move from stack to stack.
+pub(super) struct Driven(Option<Box<Half>>);
 
 impl Driven {
     pub(super) fn new(half: Half) -> Self {
-        Self(Some(half))
+        Self(Some(Box::new(half)))
     }
 
     /// For a task of its own.
     pub(super) fn into_half(self) -> Option<Half> {
-        self.0
+        self.0.map(|half| *half)
     }
 
     /// What `work` of this connection's client comes to.
@@ -35,7 +36,7 @@ impl Driven {
                     return Poll::Ready(done);
                 }
                 let Some(half) = &mut self.0 else { return Poll::Pending };
-                if Pin::new(half).poll(context).is_pending() {
+                if Pin::new(half.as_mut()).poll(context).is_pending() {
                     return work.as_mut().poll(context);
                 }
                 // Dropped, it lets the client know that nothing will come any more.
