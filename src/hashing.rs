@@ -43,6 +43,9 @@ pub struct Hashing {
     inside: AtomicUsize,
     most: usize,
     flights: Flights,
+    /// Gives what a memory-hard hash has left behind back to the system, which an allocator would
+    /// keep for each thread.
+    trim: fn(),
 }
 
 /// Why a check was not done.
@@ -81,6 +84,7 @@ impl Hashing {
         children: usize,
         turns: Option<Arc<Turns>>,
         spawn: Box<Spawn>,
+        trim: fn(),
     ) -> Self {
         let single = serving <= 1 && turns.is_some();
         let threads = if single { 1 } else { (limits.threads / children.max(1)).max(1) };
@@ -91,6 +95,7 @@ impl Hashing {
             inside: AtomicUsize::new(0),
             most: serving.div_ceil(2).min(threads + limits.queue),
             flights: Flights::default(),
+            trim,
         }
     }
 
@@ -158,8 +163,14 @@ impl Crew for Admitted<'_> {
             .transpose()
             .map_err(|_| Stopped::TimedOut)?;
         let outcome = Arc::new(OnceLock::new());
-        let place = Arc::clone(&outcome);
-        let ticket = self.hashing.batch.run(Box::new(move || drop(place.set(work()))));
+        let (place, trim) = (Arc::clone(&outcome), self.hashing.trim);
+        let ticket = self.hashing.batch.run(Box::new(move || {
+            let derived = work();
+            if memory > 0 {
+                trim();
+            }
+            drop(place.set(derived));
+        }));
         self.outcome(&ticket)?;
         let derived = Arc::into_inner(outcome).and_then(OnceLock::into_inner);
         derived.ok_or(Stopped::Lost)?.map_err(Into::into)

@@ -133,3 +133,38 @@ fn the_same_password_at_the_same_time_is_hashed_once() {
     assert_eq!(httpd.count_in_log("alice: password verified for"), 1);
     httpd.finish();
 }
+
+/// More threads than the ceiling has room for: the others wait, and the child never has their memory.
+#[test]
+fn hashes_that_take_memory_stay_under_the_ceiling() {
+    let lines = "StartServers 1\nServerLimit 1\nThreadsPerChild 32\nMaxRequestWorkers 32\n\
+                 MinSpareThreads 1\nMaxSpareThreads 32\n";
+    // MiB: of one hash as Django makes it, and the ceiling, which holds less than all four threads.
+    for (hasher, each, ceiling) in [("argon2", 100, 250), ("scrypt", 16, 40)] {
+        let (path, _) = sqlite("auth.User");
+        let config = format!(
+            "AuthDjangoDatabase sqlite:{}\nAuthDjangoPasswordHashers {hasher}\n\
+             AuthDjangoHashing threads=4 queue=100 memory={ceiling}\n\
+             <Location /dear>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n",
+            path.display()
+        );
+        let mut setup = Setup::new(hasher, config).modules(&["socache_shmcb"]);
+        setup.mpm_lines = lines.into();
+        let httpd = setup.start();
+        assert_eq!(httpd.status("/public/", "", ""), 200);
+        let child = httpd.children()[0];
+        let before = peak(child);
+        assert_eq!(flood(&httpd, 12), (12, 0), "{hasher}");
+        let taken = peak(child) - before;
+        assert!(taken > each * 9 / 10, "{hasher}: no hash was made: {taken} MiB");
+        assert!(taken < ceiling + 10, "{hasher}: {taken} MiB");
+        httpd.finish();
+    }
+}
+
+/// The most memory that a process ever had (MiB).
+fn peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}

@@ -62,7 +62,7 @@ fn users() -> Vec<User> {
 /// In the calling thread, whose work is counted.
 fn hashing() -> Hashing {
     let limits = Limits { threads: 1, queue: 100, memory: 0 };
-    Hashing::new(limits, 100, 1, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())))
+    Hashing::new(limits, 100, 1, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())), || ())
 }
 
 fn site() -> Site {

@@ -11,7 +11,7 @@ fn threads() -> Box<Spawn> {
 }
 
 fn hashing(serving: usize) -> Arc<Hashing> {
-    Arc::new(Hashing::new(LIMITS, serving, 1, None, threads()))
+    Arc::new(Hashing::new(LIMITS, serving, 1, None, threads(), || ()))
 }
 
 /// What is closed until the test opens it.
@@ -38,7 +38,7 @@ fn expected(iterations: u32) -> Vec<u8> {
 #[test]
 fn the_crew_does_the_work() {
     for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
-        let hashing = Hashing::new(LIMITS, 8, 1, None, spawn);
+        let hashing = Hashing::new(LIMITS, 8, 1, None, spawn, || ());
         let verdict = hashing.check(None, |crew| {
             let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
             assert_eq!(*derived, expected(5000));

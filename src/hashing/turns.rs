@@ -21,11 +21,15 @@ pub struct Place {
     process: AtomicU32,
     /// What the hash will take, in KiB.
     memory: AtomicU32,
-    /// Who came first; 0: not in line yet.
+    /// Who came first; 0: not in line yet; `CHOOSING`: about to be.
     ticket: AtomicU64,
     /// Since when, in seconds since 1970.
     since: AtomicU64,
 }
+
+/// Whoever comes later waits until this one has a ticket, which may be an earlier one (Lamport, "A New
+/// Solution of Dijkstra's Concurrent Programming Problem").
+const CHOOSING: u64 = u64::MAX;
 
 /// No hash takes so long (seconds), so that another process has the number of one that died.
 const OLDEST: u64 = 120;
@@ -45,6 +49,8 @@ pub struct Turns {
 struct Ahead {
     checks: usize,
     memory: u64,
+    /// Somebody is about to be in line, perhaps before.
+    unsure: bool,
 }
 
 impl Turns {
@@ -73,8 +79,9 @@ impl Turns {
         let turn = Turn { place, process: self.process };
         place.memory.store(memory, Ordering::Relaxed);
         place.since.store(now(), Ordering::Relaxed);
-        // Two who come at once may not see each other yet and both go: one hash too many, for once.
-        let ticket = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        place.ticket.store(CHOOSING, Ordering::Release);
+        // Whoever has a later ticket sees what was stored before this one was taken.
+        let ticket = self.next.fetch_add(1, Ordering::AcqRel) + 1;
         place.ticket.store(ticket, Ordering::Release);
         loop {
             let ahead = self.ahead(ticket);
@@ -85,7 +92,7 @@ impl Turns {
                         || ahead.memory + u64::from(memory) <= u64::from(self.limits.memory)
                 }
             };
-            if may {
+            if may && !ahead.unsure {
                 return Ok(turn);
             }
             if Instant::now() >= deadline {
@@ -105,13 +112,17 @@ impl Turns {
         let mut ahead = Ahead::default();
         for place in self.places {
             let theirs = place.ticket.load(Ordering::Acquire);
-            if theirs == 0 || theirs >= ticket {
+            if theirs == 0 || (theirs >= ticket && theirs != CHOOSING) {
                 continue;
             }
             let process = place.process.load(Ordering::Relaxed);
             let old = now().saturating_sub(place.since.load(Ordering::Relaxed)) > OLDEST;
             if process != self.process && (old || !(self.lives)(process)) {
                 place.leave(process);
+                continue;
+            }
+            if theirs == CHOOSING {
+                ahead.unsure = true;
                 continue;
             }
             match place.memory.load(Ordering::Relaxed) {
@@ -265,5 +276,20 @@ mod tests {
             }
         });
         assert!(!CROWDED.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn who_is_about_to_be_in_line_is_waited_for() {
+        let line = line();
+        let choosing = &line.0[0];
+        choosing.since.store(now(), Ordering::Relaxed);
+        choosing.process.store(1, Ordering::Relaxed);
+        choosing.ticket.store(CHOOSING, Ordering::Relaxed);
+        let turns = at(line, 2);
+        assert_eq!(turns.enter(200, soon()).err(), Some(Busy::Full));
+        assert_eq!(turns.enter(0, soon()).err(), Some(Busy::Full));
+        // Unless the process has died meanwhile.
+        choosing.process.store(666, Ordering::Relaxed);
+        assert!(turns.enter(200, soon()).is_ok());
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
             }),
         )
     };
-    Hashing::new(limits, serving, children(), turns, Box::new(spawn))
+    Hashing::new(limits, serving, children(), turns, Box::new(spawn), trim)
 }
 
 /// Lowers the priority of the calling thread, which on Linux is one of its own.
@@ -76,6 +76,16 @@ fn be_nice() {
     unsafe {
         let thread = libc::syscall(libc::SYS_gettid);
         libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICE);
+    }
+}
+
+/// What was freed goes back to the system: once glibc has seen a block of some MiB freed, it keeps such
+/// blocks, for each thread, and so beyond `memory=`.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: thread-safe, and touches nothing that is in use (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
