@@ -141,7 +141,8 @@ impl Settings {
         let max_age = (self.engine == Engine::SignedCookies).then_some(self.age);
         let loaded = signer.loads(text, keys, max_age, now).map_err(Refusal::from);
         let read = |json: &[u8]| {
-            let names = ["_session_expiry", "_auth_user_id", "_auth_user_backend", "_auth_user_hash"];
+            let names =
+                ["_session_expiry", "_auth_user_id", "_auth_user_backend", "_auth_user_hash"];
             json::members(json, names).map_err(|_| Refusal::NotJson)
         };
         loaded.and_then(|json| read(&json)).or_else(|refusal| {

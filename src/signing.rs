@@ -153,8 +153,7 @@ impl Signer<'_> {
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<&'s [u8], Refusal> {
-        let (value, timestamp) =
-            rsplit(self.unsign(signed, keys)?).ok_or(Refusal::Timestamp)?;
+        let (value, timestamp) = rsplit(self.unsign(signed, keys)?).ok_or(Refusal::Timestamp)?;
         let signed_at = b62_decode(timestamp).ok_or(Refusal::Timestamp)?;
         let is_old = max_age.is_some_and(|max_age| {
             let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();

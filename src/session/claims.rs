@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use super::Refusal;
-use super::cookie::strip;
 use super::json::Value;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -49,15 +48,14 @@ impl UserId {
 
     /// The key in a column of integers: Python's `int`, of ASCII's digits.
     pub fn integer(&self) -> Option<i64> {
-        let text = strip(&self.text);
+        let text = self.text.trim();
         let (sign, digits) = match text.strip_prefix(['+', '-']) {
             Some(digits) => (text.get(..1)?, digits),
             None => ("", text),
         };
         // An underscore stands between two digits.
-        let is_digits = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
-        };
+        let is_digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !digits.split('_').all(is_digits) {
             return None;
         }

@@ -18,7 +18,7 @@ pub fn cookie(header: &[u8], name: &str) -> Option<String> {
 }
 
 /// Python's `str.strip`: to it the four separators of ASCII are white space, too.
-pub(super) fn strip(text: &str) -> &str {
+fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 

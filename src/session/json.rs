@@ -95,11 +95,7 @@ impl Reader<'_> {
         }
     }
 
-    fn object(
-        &mut self,
-        depth: usize,
-        member: &mut dyn FnMut(Option<&str>, Value),
-    ) -> Read<()> {
+    fn object(&mut self, depth: usize, member: &mut dyn FnMut(Option<&str>, Value)) -> Read<()> {
         let depth = depth.checked_sub(1).ok_or(NotAnObject)?;
         self.expect(b"{")?;
         self.space();
