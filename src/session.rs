@@ -232,11 +232,16 @@ pub enum Refusal {
     #[error("nobody is logged in to the session")]
     NoUser,
     /// Logged in by another back end.
-    #[error("the session is of {0:.200?}, which is not among the back ends that are allowed here")]
+    #[error("the session is of {:?}, which is not among the back ends that are allowed here", shown(.0))]
     Backend(String),
     /// The password has been changed since, or SECRET_KEY.
     #[error("the session is not of the user's present password")]
     Hash,
+}
+
+/// As much of a dotted path as a log needs; `{:?}` escapes it.
+fn shown(path: &str) -> String {
+    path.chars().take(100).collect()
 }
 
 #[cfg(test)]

@@ -75,10 +75,10 @@ pub(super) fn has_ended(
             _ => return true,
         },
         Some(Value::Float(seconds)) if *seconds == 0.0 => modified.checked_add(age),
-        Some(Value::Float(seconds)) => return !(*seconds > 0.0),
+        Some(Value::Float(seconds)) => return *seconds <= 0.0,
         Some(Value::Bool(true) | Value::Other) => None,
     };
-    !end.and_then(|end| end.duration_since(now).ok()).is_some_and(|left| left.as_secs() >= 1)
+    end.and_then(|end| end.duration_since(now).ok()).is_none_or(|left| left.as_secs() < 1)
 }
 
 /// `datetime.isoformat()` with an offset: `2030-01-02T03:04:05.678901+02:00`.

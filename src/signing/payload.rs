@@ -34,17 +34,22 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut rest = compressed;
     let mut data = Vec::with_capacity(compressed.len().saturating_mul(4).min(MAX_INFLATED));
     loop {
-        let before = stream.total_in();
+        if data.len() == data.capacity() {
+            data.reserve(data.len().clamp(1024, MAX_INFLATED));
+        }
+        let before = (stream.total_in(), stream.total_out());
         let status = stream.decompress_vec(rest, &mut data, FlushDecompress::None);
-        let taken = usize::try_from(stream.total_in() - before).map_err(|_| Refusal::Zlib)?;
+        let taken = usize::try_from(stream.total_in() - before.0).map_err(|_| Refusal::Zlib)?;
         rest = rest.get(taken..).unwrap_or_default();
         match status {
-            Ok(Status::StreamEnd) if data.len() <= MAX_INFLATED => return Ok(data),
             Err(_) => return Err(Refusal::Zlib),
             Ok(_) if data.len() > MAX_INFLATED => return Err(Refusal::TooBig),
-            // There is room, so it is more input that it waits for.
-            Ok(_) if data.len() < data.capacity() => return Err(Refusal::Zlib),
-            Ok(_) => data.reserve(data.len().clamp(1024, MAX_INFLATED + 1)),
+            Ok(Status::StreamEnd) => return Ok(data),
+            // There was room: it waits for more input.
+            Ok(_) if (stream.total_in(), stream.total_out()) == before => {
+                return Err(Refusal::Zlib);
+            }
+            Ok(_) => {}
         }
     }
 }
