@@ -28,16 +28,17 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub struct Keys(Vec<Zeroizing<Vec<u8>>>);
 
 impl Keys {
-    /// `secret_key` is SECRET_KEY; none may be empty, and Django lets none be.
+    /// An empty one is none, as in Django: anybody could sign with it.
     pub fn new(secret_key: &str, fallbacks: &[&str]) -> Self {
-        let all = std::iter::once(&secret_key).chain(fallbacks);
+        let all = std::iter::once(&secret_key).chain(fallbacks).filter(|key| !key.is_empty());
         Self(all.map(|key| Zeroizing::new(key.as_bytes().to_vec())).collect())
     }
 
     /// Whether under one of the keys `claimed` is what `make` makes of it. The comparison takes as
     /// long for every text of that length.
-    fn any(&self, claimed: &[u8], make: impl Fn(&[u8]) -> String) -> bool {
-        self.0.iter().any(|key| make(key).as_bytes().ct_eq(claimed).into())
+    fn any(&self, claimed: &[u8], make: impl Fn(&[u8]) -> Option<String>) -> bool {
+        let is_made = |made: String| made.as_bytes().ct_eq(claimed).into();
+        self.0.iter().any(|key| make(key).is_some_and(is_made))
     }
 }
 
@@ -58,7 +59,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// `salted_hmac`: its key is the digest of salt and key.
-    fn mac(self, salt: &str, key: &[u8], value: &[u8]) -> Vec<u8> {
+    fn mac(self, salt: &str, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Sha256 => salted_hmac::<Sha256>(salt, key, value),
             Self::Sha1 => salted_hmac::<Sha1>(salt, key, value),
@@ -68,11 +69,11 @@ impl Algorithm {
     /// Whether `claimed` is the `salted_hmac(…).hexdigest()` of `value` under one of the keys.
     pub fn is_hexdigest(self, claimed: &[u8], salt: &str, value: &[u8], keys: &Keys) -> bool {
         let hex = |mac: Vec<u8>| mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        keys.any(claimed, |key| hex(self.mac(salt, key, value)))
+        keys.any(claimed, |key| self.mac(salt, key, value).map(hex))
     }
 }
 
-fn salted_hmac<D>(salt: &str, key: &[u8], value: &[u8]) -> Vec<u8>
+fn salted_hmac<D>(salt: &str, key: &[u8], value: &[u8]) -> Option<Vec<u8>>
 where
     D: Digest + EagerHash,
     Hmac<D>: KeyInit + Mac,
@@ -80,9 +81,9 @@ where
     let derived = Zeroizing::new(
         D::new_with_prefix(salt.as_bytes()).chain_update(key).finalize().as_slice().to_vec(),
     );
-    // No length is refused.
-    let mac = <Hmac<D> as KeyInit>::new_from_slice(&derived);
-    mac.map(|mac| mac.chain_update(value).finalize().into_bytes().to_vec()).unwrap_or_default()
+    // It takes keys of any length.
+    let mac = <Hmac<D> as KeyInit>::new_from_slice(&derived).ok()?;
+    Some(mac.chain_update(value).finalize().into_bytes().to_vec())
 }
 
 /// Why something signed is not believed. The texts are for a log and repeat nothing of it.
@@ -132,7 +133,9 @@ impl Signer<'_> {
         let (value, signature) = rsplit(signed).ok_or(Refusal::Signature)?;
         let salt = format!("{}signer", self.salt);
         let is_of = |algorithm: Algorithm| {
-            keys.any(signature, |key| URL_SAFE_NO_PAD.encode(algorithm.mac(&salt, key, value)))
+            keys.any(signature, |key| {
+                Some(URL_SAFE_NO_PAD.encode(algorithm.mac(&salt, key, value)?))
+            })
         };
         if is_of(Algorithm::Sha256) || (self.sha1 && is_of(Algorithm::Sha1)) {
             Ok(value)

@@ -27,7 +27,7 @@ fn loads(signed: &[u8], keys: &Keys) -> Result<Vec<u8>, Refusal> {
 
 /// Signs `value` as it stands: payload, `:` and timestamp.
 fn sign(value: &[u8], algorithm: Algorithm) -> Vec<u8> {
-    let mac = algorithm.mac(&format!("{SALT}signer"), KEY.as_bytes(), value);
+    let mac = algorithm.mac(&format!("{SALT}signer"), KEY.as_bytes(), value).unwrap();
     [value, b":", URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat()
 }
 
@@ -59,6 +59,16 @@ fn every_key_is_tried_and_no_other() {
     }
     for keys in [Keys::new("new", &[]), Keys::new("test-secret-key-012345678", &["9"])] {
         assert_eq!(loads(SIGNED.as_bytes(), &keys), Err(Refusal::Signature));
+    }
+}
+
+#[test]
+fn an_empty_key_signs_nothing() {
+    let signed = |mac| [b"eyJhIjoxfQ:1r31eq:", URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat();
+    let mac = Algorithm::Sha256.mac(&format!("{SALT}signer"), b"", b"eyJhIjoxfQ:1r31eq").unwrap();
+    for keys in [Keys::new("", &[]), Keys::new(KEY, &["", "old"]), Keys::new("", &[""])] {
+        assert_eq!(loads(&signed(&*mac), &keys), Err(Refusal::Signature), "{keys:?}");
+        assert_eq!(loads(&signed(b""), &keys), Err(Refusal::Signature), "{keys:?}");
     }
 }
 
