@@ -145,12 +145,12 @@ impl Settings {
                 ["_session_expiry", "_auth_user_id", "_auth_user_backend", "_auth_user_hash"];
             json::members(json, names).map_err(|_| Refusal::NotJson)
         };
-        loaded.and_then(|json| read(&json)).or_else(|refusal| {
-            if self.legacy && self.engine != Engine::SignedCookies {
+        loaded.and_then(|json| read(&json)).or_else(|refusal| match refusal {
+            Refusal::Signed(signing::Refusal::TooLong) => Err(refusal),
+            _ if self.legacy && self.engine != Engine::SignedCookies => {
                 read(&legacy::loads(text, &self.salt, keys).ok_or(refusal)?)
-            } else {
-                Err(refusal)
             }
+            _ => Err(refusal),
         })
     }
 

@@ -108,3 +108,6 @@ fn moment(text: &str) -> Option<SystemTime> {
     };
     utc?.checked_add(Duration::from_micros(micros))
 }
+
+#[cfg(test)]
+mod tests;

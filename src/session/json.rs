@@ -223,3 +223,6 @@ impl Reader<'_> {
         if self.rest.len() < before { Ok(()) } else { Err(NotAnObject) }
     }
 }
+
+#[cfg(test)]
+mod tests;
