@@ -99,6 +99,7 @@ IDS += ["12345678-1234-5678-1234-567812345678", "{123456781234567812345678123456
 
 def content(rng, engine):
     """A session's dictionary: most are of a user, with all that it takes."""
+    import django
     from django.contrib.auth.models import User
 
     session = {}
@@ -124,8 +125,11 @@ def content(rng, engine):
 
         moment = timezone.now() + datetime.timedelta(seconds=rng.choice([-300, 300]), microseconds=rng.choice([0, 7]))
         offset = datetime.timezone(datetime.timedelta(hours=rng.choice([-5, 0, 2]), minutes=30))
-        choices = [None, 0, 0.0, "", 5, 300, 1.5, -5, moment.isoformat(), moment.astimezone(offset).isoformat()]
-        choices += [moment.replace(tzinfo=None).isoformat(), "tomorrow"]
+        choices = [None, 0, 0.0, "", 5, 300, 1.5, -5]
+        # Django 3.2 writes none and reads none.
+        if django.VERSION >= (4, 1):
+            choices += [moment.isoformat(), moment.astimezone(offset).isoformat()]
+            choices += [moment.replace(tzinfo=None).isoformat(), "tomorrow"]
         session["_session_expiry"] = rng.choice(choices)
     return session
 
