@@ -58,6 +58,37 @@ pub trait Store: Send + Sync {
         deadline: Instant,
     ) -> Result<Found, Error>;
 
+    /// The user of this primary key, as text, as `ModelBackend.get_user` finds him (Django 6.1,
+    /// `contrib/auth/backends.py`); a text that the column cannot hold is nobody's.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`.
+    fn get_by_id(
+        &self,
+        _model: &UserModel,
+        _wants: &Wants,
+        _id: &str,
+        _deadline: Instant,
+    ) -> Result<Found, Error> {
+        Ok(Found::Nobody)
+    }
+
+    /// The row of this session key, if there is one, and the user of this primary key, both in one
+    /// round trip; `Nobody` where no `id` is given. Whether the session has ended, the caller asks.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`.
+    fn session(
+        &self,
+        _model: &UserModel,
+        _wants: &Wants,
+        _key: &str,
+        _id: Option<&str>,
+        _deadline: Instant,
+    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
+        Ok((None, Found::Nobody))
+    }
+
     /// Whether a query of the administrator's has a row.
     ///
     /// # Errors
@@ -91,6 +122,22 @@ pub trait Store: Send + Sync {
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
+}
+
+/// A row of `django_session` (Django 6.1, `contrib/sessions/base_session.py`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// `session_data`.
+    pub data: Zeroizing<String>,
+    /// `expire_date` as `YYYY-MM-DD HH:MM:SS[.ffffff]`: of PostgreSQL in UTC; of SQLite and MySQL as it
+    /// stands there, in UTC or, where the site has `USE_TZ` off, by the clock of its `TIME_ZONE`.
+    pub expire_date: String,
+}
+
+impl fmt::Debug for SessionRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRow").field("expire_date", &self.expire_date).finish_non_exhaustive()
+    }
 }
 
 /// Who has a user name.
