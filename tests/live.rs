@@ -36,6 +36,7 @@ mod session_core;
 mod sqlite;
 mod store_mysql;
 mod store_postgres;
+mod store_sessions;
 mod subversion;
 mod unavailable;
 mod valid_user;
