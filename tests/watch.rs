@@ -323,18 +323,12 @@ fn sessions_are_kept_where_the_triggers_for_them_are() {
     // But for a heartbeat that was late.
     assert!(cluster.questions() - before < 5);
 
-    // Somebody else's login makes a session, and tells nobody.
-    kept();
-    let was = get();
+    // A new session tells nobody, and that there was none is not remembered.
     let other = django.log_in("bob");
-    let stranger = |key: &str| {
+    let stranger = |id: &str| {
         let deadline = Instant::now() + watcher.store.timeout();
-        let (model, wants) = (&watcher.model, &watcher.wants);
-        watcher.store.session(model, wants, key, Some(&other.user_id), deadline).unwrap().0
+        watcher.store.session(&watcher.model, &watcher.wants, "new", Some(id), deadline).unwrap()
     };
-    assert!(stranger(&other.key).is_some() && stranger("none").is_none());
-    thread::sleep(Duration::from_millis(150));
-    assert!(Arc::ptr_eq(&was.0.unwrap(), &get().0.unwrap()));
     let copy = |key: &str| {
         let sql = format!(
             "INSERT INTO django_session SELECT '{key}', session_data, expire_date \
@@ -343,8 +337,17 @@ fn sessions_are_kept_where_the_triggers_for_them_are() {
         );
         cluster.sql("site", &sql);
     };
-    copy("none");
-    assert!(stranger("none").is_some(), "that there was none is not remembered");
+    kept();
+    let was = get().0.unwrap();
+    assert_eq!(stranger("no integer"), (None, Found::Nobody));
+    assert!(matches!(stranger(&other.user_id), (None, Found::One(_))));
+    copy("new");
+    thread::sleep(Duration::from_millis(150));
+    assert!(Arc::ptr_eq(&was, &get().0.unwrap()));
+    assert!(matches!(stranger("no integer"), (Some(_), Found::Nobody)));
+    let deadline = Instant::now() + watcher.store.timeout();
+    let nobody = watcher.store.get_by_id(&watcher.model, &watcher.wants, "no integer", deadline);
+    assert_eq!(nobody, Ok(Found::Nobody));
 
     let changes = |what: &str, change: &mut dyn FnMut()| {
         kept();
@@ -387,6 +390,7 @@ fn sessions_are_kept_where_the_triggers_for_them_are() {
             copy(key);
         }
     }
+    assert!(matches!(&watcher.notices()[..], [notice] if notice.contains(lack)));
     cluster.script("site", "authnz_django_unwatch.sql", &[]);
     let left = "SELECT count(*) FROM pg_proc p FULL JOIN pg_trigger t ON t.tgfoid = p.oid \
                 WHERE p.proname LIKE 'authnz_django%' OR t.tgname LIKE 'authnz_django%'";

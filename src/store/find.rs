@@ -33,6 +33,10 @@ impl<C: Fetch> Pooled<C> {
         let started = Instant::now();
         let wanted = lookup.as_ref().and_then(Lookup::origin);
         let (rows, origin) = self.select(model, wants, sought, wanted, deadline)?;
+        if wanted.is_some() && rows.is_empty() {
+            // The server refused the value, and did not say who it is.
+            return Ok(Found::Nobody);
+        }
         let found = match sought {
             Sought::Id(id) => row::user_of_id(rows, model, wants, id),
             _ => row::user(rows, model, wants),
@@ -60,12 +64,22 @@ impl<C: Fetch> Pooled<C> {
         let lookup = |wants, sought| self.rows.as_ref()?.lookup(stamp, model, wants, sought);
         let of_session = lookup(&SESSIONS, Sought::Session(key));
         let of_user = id.and_then(|id| lookup(wants, Sought::Id(id)));
-        if let Some(Kept::Session(session)) = of_session.as_ref().and_then(Lookup::found) {
-            match of_user.as_ref().and_then(Lookup::found) {
-                Some(Kept::User(found)) => return Ok((Some(session), found)),
-                _ if id.is_none() => return Ok((Some(session), Found::Nobody)),
-                _ => {}
-            }
+        let session = match of_session.as_ref().and_then(Lookup::found) {
+            Some(Kept::Session(session)) => Some(session),
+            _ => None,
+        };
+        let user = match of_user.as_ref().and_then(Lookup::found) {
+            Some(Kept::User(found)) => Some(found),
+            _ => None,
+        };
+        // What is kept is not asked for.
+        let id = id.filter(|_| user.is_none());
+        if let Some(session) = session {
+            let user = match id {
+                Some(id) => self.user(model, wants, Sought::Id(id), deadline)?,
+                None => user.unwrap_or(Found::Nobody),
+            };
+            return Ok((Some(session), user));
         }
         let started = Instant::now();
         let wanted = of_session.as_ref().or(of_user.as_ref()).and_then(Lookup::origin);
@@ -84,7 +98,7 @@ impl<C: Fetch> Pooled<C> {
         if let (Some(lookup), Some(session)) = (of_session, &session) {
             lookup.keep(started, Kept::Session(session.clone()), origin.as_deref());
         }
-        let Some(id) = id else { return Ok((session, Found::Nobody)) };
+        let Some(id) = id else { return Ok((session, user.unwrap_or(Found::Nobody))) };
         let found = row::user_of_id(rows, model, wants, id);
         let found = found.map_err(|reason| self.wrong(model, reason))?;
         if let Some(lookup) = of_user {
