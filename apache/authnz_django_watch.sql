@@ -10,7 +10,7 @@
 -- export       and what AuthDjangoExport names, as email,phone
 -- groups       joins users to groups                             USERS_groups
 -- permissions  joins users to permissions                        USERS_user_permissions
--- sessions     for AuthDjangoSession: django_session              none
+-- sessions     the sessions: django_session                      none
 --
 -- An empty word (-v permissions=) means that there is no such table. Tables in another schema are written with it. What
 -- fits none of this, such as a child of multi-table inheritance, takes a call of its own:

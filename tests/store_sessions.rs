@@ -128,9 +128,7 @@ fn a_session_and_its_user_are_one_question() {
         let (session, nobody) = site.session(key, None);
         assert!(session.is_some() && nobody.is_none(), "{kind}");
         for other in ["", &key[1..], "no such session", &format!("{key}\0"), "schlüssel", "%"] {
-            let (session, user) = site.session(other, Some(id));
-            assert!(session.is_none(), "{kind}: {other:?}");
-            assert_eq!(user.is_some(), !other.contains('\0'), "{kind}: {other:?}");
+            assert!(site.session(other, Some(id)).0.is_none(), "{kind}: {other:?}");
         }
         let uuid = "00000000-0000-0000-0000-000000000001";
         let odd = [uuid.replace('-', ""), format!("{id}abc"), format!("{id}.0"), format!("{id}e0")];
@@ -164,11 +162,12 @@ fn users_in_two_tables_with_a_uuid_for_a_key() {
     for kind in Database::KINDS {
         let (database, _) = Database::start(kind, "accounts.Colleague");
         let mut django = Resident::start("root", &database.django(), "accounts.Colleague");
-        let session = django.log_in("alice");
+        // Nobody else's name is the same but for its case.
+        let session = django.log_in("everywhere");
         assert_eq!(session.user_id.len(), 36, "{}", session.user_id);
         for more in [&[][..], &["lookup=iexact", "is_active=none"]] {
             let site = Site::new(&[&database.url()], &[EMPLOYEE, more].concat());
-            site.proves(&session, "alice");
+            site.proves(&session, "everywhere");
             let hyphenated = session.user_id.to_uppercase();
             for spelling in [&hyphenated, &session.user_id.replace('-', "")] {
                 assert_eq!(site.by_id(spelling), site.by_id(&session.user_id), "{kind}");
