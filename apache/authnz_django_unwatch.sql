@@ -20,6 +20,6 @@ BEGIN
 END
 $$;
 
-DROP FUNCTION IF EXISTS authnz_django_watch(text, regclass, text[]);
+DROP FUNCTION IF EXISTS authnz_django_watch(text, regclass, text[], boolean);
 DROP FUNCTION IF EXISTS authnz_django_watch_notify();
 COMMIT;

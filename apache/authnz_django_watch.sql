@@ -10,6 +10,7 @@
 -- export       and what AuthDjangoExport names, as email,phone
 -- groups       joins users to groups                             USERS_groups
 -- permissions  joins users to permissions                        USERS_user_permissions
+-- sessions     the sessions: django_session                      none
 --
 -- An empty word (-v permissions=) means that there is no such table. Tables in another schema are written with it. What
 -- fits none of this, such as a child of multi-table inheritance, takes a call of its own:
@@ -42,6 +43,10 @@
 \else
     \set permissions :users _user_permissions
 \endif
+\if :{?sessions}
+\else
+    \set sessions ''
+\endif
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -56,9 +61,10 @@ BEGIN
 END
 $$;
 
--- Watches a table: of its columns those that are named, or all of them. httpd looks whether the triggers are there, and
--- knows by their arguments which columns they cover.
-CREATE OR REPLACE FUNCTION authnz_django_watch(channel text, relation regclass, columns text[] DEFAULT NULL)
+-- Watches a table: of its columns those that are named, or all of them; new rows only where httpd remembers that there
+-- are none. httpd looks whether the triggers are there, and knows by their arguments which columns they cover.
+CREATE OR REPLACE FUNCTION authnz_django_watch(channel text, relation regclass, columns text[] DEFAULT NULL,
+    new_rows boolean DEFAULT true)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     changed text;
@@ -74,7 +80,7 @@ BEGIN
         INTO changed, arguments FROM (SELECT DISTINCT unnest(columns) AS name) named WHERE name <> '';
     FOR event IN SELECT * FROM (VALUES
         ('_update', 'UPDATE', 'ROW', coalesce('WHEN (' || changed || ')', ''), coalesce(arguments, '')),
-        ('_rows', 'INSERT OR DELETE', 'ROW', '', ''),
+        ('_rows', CASE WHEN new_rows THEN 'INSERT OR DELETE' ELSE 'DELETE' END, 'ROW', '', ''),
         ('_truncate', 'TRUNCATE', 'STATEMENT', '', '')
     ) AS events (suffix, happens, each, condition, further) LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'authnz_django_' || channel || event.suffix, relation);
@@ -94,4 +100,6 @@ SELECT authnz_django_watch(:'channel', relation::regclass)
     FROM (VALUES (:'groups'), (:'permissions'), ('auth_group'), ('auth_group_permissions'), ('auth_permission'),
         ('django_content_type')) AS tables (relation)
     WHERE relation <> '' \g /dev/null
+SELECT authnz_django_watch(:'channel', relation::regclass, '{session_key,session_data,expire_date}', false)
+    FROM (VALUES (:'sessions')) AS tables (relation) WHERE relation <> '' \g /dev/null
 COMMIT;

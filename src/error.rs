@@ -62,6 +62,9 @@ pub enum Error {
     /// What the children share cannot be made as it is configured.
     #[error("{0}")]
     Start(String),
+    /// A session that Django keeps in a file cannot be read.
+    #[error("{0}")]
+    Session(String),
     /// A secret or a TLS file that the configuration names cannot be used.
     #[error("{0}")]
     Secret(String),

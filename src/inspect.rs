@@ -225,6 +225,7 @@ impl Inspection<'_> {
                 "Require django-staff and django-superuser",
             ),
             ("permissions", Wants::PERMISSIONS, asked.permissions, "Require django-permission"),
+            ("sessions", Wants::SESSIONS, asked.sessions, "AuthDjangoSession"),
         ] {
             match self.select(&wants) {
                 Ok(()) => self.good(format!("{what}: all tables and columns can be read")),
@@ -243,10 +244,12 @@ impl Inspection<'_> {
 
     fn select(&self, wants: &Wants) -> Result<(), String> {
         let (store, model) = (&self.site.store, &self.site.model);
-        store
-            .get_by_natural_key(model, wants, NOBODY, self.deadline())
-            .map(drop)
-            .map_err(|error| reason(&error))
+        let answer = if wants.sessions {
+            store.session(model, wants, NOBODY, None, self.deadline()).map(drop)
+        } else {
+            store.get_by_natural_key(model, wants, NOBODY, self.deadline()).map(drop)
+        };
+        answer.map_err(|error| reason(&error))
     }
 
     fn passwords(&mut self) {

@@ -13,6 +13,8 @@
 //! - [`query`]: SELECTs of the administrator's own, with named parameters
 //! - [`user`]: the columns of a user that matter here
 //! - [`secret`]: passwords that the configuration does not hold
+//! - [`session`]: from a cookie to whom Django has logged in
+//! - [`signing`]: what Django has signed with its SECRET_KEY
 //! - [`inspect`]: what an administrator should know when something does not work
 //! - [`error`]: what of ours can fail
 //! - `httpd`: the module record, its hooks and providers; the only code that knows httpd, and but for
@@ -28,6 +30,8 @@ pub mod hashing;
 pub mod inspect;
 pub mod query;
 pub mod secret;
+pub mod session;
+pub mod signing;
 pub mod store;
 pub mod user;
 

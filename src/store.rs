@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod find;
 mod gate;
+mod id;
 mod inspect;
 mod mysql;
 mod pool;
@@ -27,9 +29,9 @@ use failure::Failure;
 use gate::Share;
 use pool::{Connector, Limits, Pool};
 use question::{Question, Row};
-use rows::{Lookup, Rows, Trust, Voucher};
+use rows::{Rows, Trust, Voucher};
 use selects::Selects;
-use sql::Dialect;
+use sql::{Dialect, Sought};
 use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
@@ -57,6 +59,33 @@ pub trait Store: Send + Sync {
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error>;
+
+    /// The user of this primary key, as text, as `ModelBackend.get_user` finds him (Django 6.1,
+    /// `contrib/auth/backends.py`); a text that the column cannot hold is nobody's.
+    ///
+    /// # Errors
+    /// As for `get_by_natural_key`, and `UnfitQuery` where users come from a query.
+    fn get_by_id(
+        &self,
+        model: &UserModel,
+        wants: &Wants,
+        id: &str,
+        deadline: Instant,
+    ) -> Result<Found, Error>;
+
+    /// The row of this session key, if there is one, and the user of this primary key, both in one
+    /// round trip; `Nobody` where no `id` is given. Whether the session has ended, the caller asks.
+    ///
+    /// # Errors
+    /// As for `get_by_id`; `UnfitQuery` only where an `id` is given.
+    fn session(
+        &self,
+        model: &UserModel,
+        wants: &Wants,
+        key: &str,
+        id: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Option<Arc<SessionRow>>, Found), Error>;
 
     /// Whether a query of the administrator's has a row.
     ///
@@ -91,6 +120,22 @@ pub trait Store: Send + Sync {
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
+}
+
+/// A row of `django_session` (Django 6.1, `contrib/sessions/base_session.py`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// `session_data`.
+    pub data: Zeroizing<String>,
+    /// `expire_date` as `YYYY-MM-DD HH:MM:SS[.ffffff]`: of PostgreSQL in UTC; of SQLite and MySQL as it
+    /// stands there, in UTC or, where the site has `USE_TZ` off, by the clock of its `TIME_ZONE`.
+    pub expire_date: String,
+}
+
+impl fmt::Debug for SessionRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRow").field("expire_date", &self.expire_date).finish_non_exhaustive()
+    }
 }
 
 /// Who has a user name.
@@ -403,10 +448,6 @@ impl<C: Fetch> Pooled<C> {
             }
         })
     }
-
-    fn wrong(&self, reason: String) -> Error {
-        Error::Query { database: self.label.clone(), reason }
-    }
 }
 
 impl<C: Fetch> Store for Pooled<C> {
@@ -417,25 +458,28 @@ impl<C: Fetch> Store for Pooled<C> {
         username: &str,
         deadline: Instant,
     ) -> Result<Found, Error> {
-        let lookup = self.rows.as_ref().and_then(|rows| rows.lookup(model, wants, username));
-        if let Some(found) = lookup.as_ref().and_then(Lookup::found) {
-            return Ok(found);
-        }
-        let started = Instant::now();
-        let wanted = lookup.as_ref().and_then(Lookup::origin);
-        let mut origin = None;
-        let question = self.selects.user(C::DIALECT, model, wants, username, wanted);
-        let found = self.ask(&question, deadline).and_then(|mut rows| {
-            origin = wanted.and_then(|_| row::origin(&mut rows));
-            row::user(rows, model, wants).map_err(|reason| self.wrong(reason))
-        });
-        if let (Ok(found), Some(lookup)) = (&found, lookup) {
-            lookup.keep(started, found, origin.as_deref());
-        }
-        found.map_err(|error| match &model.query_name {
-            Some(name) => error.of_query(name),
-            None => error,
-        })
+        self.user(model, wants, Sought::Name(username), deadline)
+    }
+
+    fn get_by_id(
+        &self,
+        model: &UserModel,
+        wants: &Wants,
+        id: &str,
+        deadline: Instant,
+    ) -> Result<Found, Error> {
+        self.user(model, wants, Sought::Id(id), deadline)
+    }
+
+    fn session(
+        &self,
+        model: &UserModel,
+        wants: &Wants,
+        key: &str,
+        id: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
+        self.session_and_user(model, wants, key, id, deadline)
     }
 
     fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {

@@ -55,22 +55,26 @@ pub struct Wants {
     pub flags: bool,
     /// The permissions.
     pub permissions: bool,
+    /// Beside the user, sessions that are rows.
+    pub sessions: bool,
     /// Further columns of the user, each once.
     pub columns: Vec<String>,
 }
 
 impl Wants {
     /// What a login takes.
-    pub const NOTHING: Self = Self::new(false, false, false);
+    pub const NOTHING: Self = Self::new(false, false, false, false);
     /// And the user's groups.
-    pub const GROUPS: Self = Self::new(true, false, false);
+    pub const GROUPS: Self = Self::new(true, false, false, false);
     /// And whether the user is staff or a superuser.
-    pub const FLAGS: Self = Self::new(false, true, false);
+    pub const FLAGS: Self = Self::new(false, true, false, false);
     /// And what `has_perm` needs.
-    pub const PERMISSIONS: Self = Self::new(false, true, true);
+    pub const PERMISSIONS: Self = Self::new(false, true, true, false);
+    /// And sessions that are rows.
+    pub const SESSIONS: Self = Self::new(false, false, false, true);
 
-    const fn new(groups: bool, flags: bool, permissions: bool) -> Self {
-        Self { groups, flags, permissions, columns: Vec::new() }
+    const fn new(groups: bool, flags: bool, permissions: bool, sessions: bool) -> Self {
+        Self { groups, flags, permissions, sessions, columns: Vec::new() }
     }
 
     /// What either asks for.
@@ -81,11 +85,12 @@ impl Wants {
             groups: self.groups || other.groups,
             flags: self.flags || other.flags,
             permissions: self.permissions || other.permissions,
+            sessions: self.sessions || other.sessions,
             columns,
         }
     }
 
-    /// Whether who knows this knows `other`.
+    /// Whether who knows this of a user knows `other`.
     pub fn cover(&self, other: &Self) -> bool {
         (self.groups || !other.groups)
             && (self.flags || !other.flags)
@@ -284,6 +289,17 @@ impl UserModel {
             );
         }
         Ok(new)
+    }
+
+    /// Whether a user can be found by the primary key, as a session names him.
+    ///
+    /// # Errors
+    /// The reason and the remedy, for `apachectl configtest`.
+    pub fn check_for_sessions(&self) -> Result<(), String> {
+        match (&self.query_name, &self.query) {
+            (None, None) => Ok(()),
+            _ => Err("AuthDjangoSession needs a table of users (table=), not query=".into()),
+        }
     }
 
     /// What decides which row is a user's: two models with the same have the same users.

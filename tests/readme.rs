@@ -3,12 +3,16 @@
 use crate::common::cluster::{Cluster, PASSWORD};
 use crate::common::httpd::Setup;
 use crate::common::mariadb::Mariadb;
+use crate::common::store::open;
 use crate::common::{directory, required};
 use mod_authnz_django::config::DIRECTIVES;
+use mod_authnz_django::store::Found;
+use mod_authnz_django::user::{UserModel, Wants};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 const README: &str = include_str!("../README.md");
 
@@ -131,7 +135,7 @@ fn denied(cluster: &Cluster, statements: &[&str]) {
 #[test]
 fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     let blocks = blocks("sql");
-    let [sql, more] = &blocks[..] else { panic!("{blocks:?}") };
+    let [sql, more, sessions] = &blocks[..] else { panic!("{blocks:?}") };
     let (cluster, _) = Cluster::start("auth.User");
     // The cluster's own role and database make way for the README's.
     cluster.sql("site", "DROP OWNED BY apache");
@@ -169,6 +173,9 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
     assert_eq!(httpd.status("/secret/", "permission-30", "secret"), 401);
     httpd.finish();
 
+    denied(&cluster, &["SELECT session_data FROM django_session"]);
+    cluster.sql("intranet", sessions);
+    reads_sessions(&format!("postgresql://apache:{PASSWORD}@127.0.0.1:{}/intranet", cluster.port));
     assert_eq!(ask(&cluster, "SHOW default_transaction_read_only").unwrap(), "on");
     assert_eq!(ask(&cluster, "SHOW statement_timeout").unwrap(), "5s");
     let refused = [
@@ -179,10 +186,19 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
         "SET transaction_read_only = off; INSERT INTO auth_group (name) VALUES ('x')",
         "SET transaction_read_only = off; DELETE FROM auth_user_groups",
         "SET transaction_read_only = off; DELETE FROM auth_user_user_permissions",
+        "SET transaction_read_only = off; DELETE FROM django_session",
     ];
     denied(&cluster, &refused);
     let error = ask(&cluster, "DELETE FROM auth_user_groups").unwrap_err();
     assert!(error.contains("read-only transaction"), "{error}");
+}
+
+/// Whether sessions can be looked for.
+fn reads_sessions(url: &str) {
+    let store = open(&[url]);
+    let deadline = Instant::now() + store.timeout();
+    let none = store.session(&UserModel::default(), &Wants::NOTHING, "none", Some("1"), deadline);
+    assert!(matches!(none, Ok((None, Found::One(_)))), "{none:?}");
 }
 
 /// The README's SQL names the database `intranet`; here it is `site`.
@@ -194,7 +210,7 @@ fn for_site(sql: &str, grants: usize) -> String {
 #[test]
 fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
     let blocks = blocks("mysql");
-    let [sql, more] = &blocks[..] else { panic!("{blocks:?}") };
+    let [sql, more, sessions] = &blocks[..] else { panic!("{blocks:?}") };
     let (server, _) = Mariadb::start("auth.User");
     // The server's own user makes way for the README's.
     server.sql("", "DROP USER apache");
@@ -237,6 +253,9 @@ fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
     assert_eq!(httpd.status("/secret/", "permission-30", "secret"), 401);
     httpd.finish();
 
+    denied(&["SELECT session_data FROM django_session"]);
+    server.sql("", &for_site(sessions, 1));
+    reads_sessions(&server.url());
     denied(&[
         "SELECT email FROM auth_user",
         "SELECT * FROM auth_user",
@@ -245,5 +264,6 @@ fn the_mysql_user_of_the_readme_is_enough_and_can_do_no_more() {
         "INSERT INTO auth_group (name) VALUES ('x')",
         "DELETE FROM auth_user_groups",
         "DELETE FROM auth_user_user_permissions",
+        "DELETE FROM django_session",
     ]);
 }

@@ -109,6 +109,7 @@ fn a_good_sqlite_file() {
         "ok   groups: all tables and columns can be read",
         "ok   staff and superuser: all",
         "ok   permissions: all",
+        "ok   sessions: all tables and columns can be read",
         "users with pbkdf2_sha256:1000",
         "ok   passwords: pbkdf2_sha256:1000 is preferred, and in use",
         "ok   login: ",
@@ -136,6 +137,7 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
     let from = |path: &Path| format!("AuthDjangoDatabasePassword file:{}\n", path.display());
     let config = url.clone() + &from(&secret) + CHEAP;
     cluster.sql("site", "REVOKE SELECT ON auth_permission FROM apache");
+    cluster.sql("site", "REVOKE SELECT (session_data) ON django_session FROM apache");
     let report = check(&config);
     report.good();
     for line in [
@@ -151,6 +153,9 @@ fn a_good_postgresql_database_and_each_thing_that_can_be_wrong_with_it() {
         report.line(line);
     }
     let line = report.line("ok   permissions: not readable, and no line asks for it");
+    assert!(line.contains("GRANT SELECT"), "{line}");
+    let line =
+        report.line("ok   sessions: not readable, and no line asks for it (AuthDjangoSession)");
     assert!(line.contains("GRANT SELECT"), "{line}");
 
     // A Require line makes a failure of it.
@@ -262,6 +267,7 @@ fn a_good_mysql_database_and_each_thing_that_can_be_wrong_with_it() {
         "ok   groups: all tables and columns can be read",
         "ok   staff and superuser: all",
         "ok   permissions: all",
+        "ok   sessions: all tables and columns can be read",
         &format!("ok   passwords: {users} users; of the active ones "),
         "users with pbkdf2_sha256:1000",
         "ok   passwords: pbkdf2_sha256:1000 is preferred, and in use",

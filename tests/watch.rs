@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LINK: &str =
     "pg_stat_activity WHERE usename = 'apache' AND query LIKE '%authnz_django.link%'";
 
+/// The word of the script that watches sessions.
+const SESSIONS: &str = "sessions=django_session";
+
 /// A store that watches, and whom it told what.
 struct Watcher {
     server: Arc<Server>,
@@ -281,6 +284,117 @@ fn user_models_of_a_sites_own() {
     };
     refused("authnz_django_watch('users; DROP', 'hr.person')");
     refused("authnz_django_watch('users', 'hr.person', '{nothing}')");
+}
+
+/// A page of many pictures is one question, until the session or its user changes.
+#[test]
+fn sessions_are_kept_where_the_triggers_for_them_are() {
+    let cluster = watched("auth.User", &[]);
+    cluster.sql("postgres", "ALTER ROLE apache SET log_statement = 'all'");
+    let install =
+        || cluster.script("site", "authnz_django_watch.sql", &["channel=users", SESSIONS]);
+    let watcher = Watcher::on(&cluster, Wants::GROUPS);
+    let mut django = Resident::start("root", &cluster.django(), "auth.User");
+    let session = django.log_in("alice");
+    let key = session.key.as_str();
+    let get = || {
+        let (store, id) = (&watcher.store, Some(session.user_id.as_str()));
+        let deadline = Instant::now() + store.timeout();
+        let (row, user) = store.session(&watcher.model, &watcher.wants, key, id, deadline).unwrap();
+        (row, user.one().unwrap())
+    };
+    let keeps = || match (get(), get()) {
+        ((Some(row), user), (Some(again), same)) => {
+            (Arc::ptr_eq(&row, &again), Arc::ptr_eq(&user, &same))
+        }
+        (before, after) => panic!("{before:?} {after:?}"),
+    };
+    let kept = || wait_until("a session that is kept", 15, || keeps() == (true, true));
+
+    // Users are kept all the same.
+    wait_until("a user who is kept", 15, || keeps() == (false, true));
+    let lack = "the trigger for DELETE, TRUNCATE, UPDATE of session_key, session_data, expire_date on \
+                \"django_session\" is missing (psql -v sessions=django_session -f authnz_django_watch.sql)";
+    wait_until("the notice", 5, || watcher.notices().iter().any(|notice| notice.contains(lack)));
+    install();
+    kept();
+    let before = cluster.questions();
+    (0..100).for_each(|_| assert!(get().0.is_some()));
+    // But for a heartbeat that was late.
+    assert!(cluster.questions() - before < 5);
+
+    // A new session tells nobody, and that there was none is not remembered.
+    let other = django.log_in("bob");
+    let stranger = |id: &str| {
+        let deadline = Instant::now() + watcher.store.timeout();
+        watcher.store.session(&watcher.model, &watcher.wants, "new", Some(id), deadline).unwrap()
+    };
+    let copy = |key: &str| {
+        let sql = format!(
+            "INSERT INTO django_session SELECT '{key}', session_data, expire_date \
+             FROM django_session WHERE session_key = '{}'",
+            other.key
+        );
+        cluster.sql("site", &sql);
+    };
+    kept();
+    let was = get().0.unwrap();
+    assert_eq!(stranger("no integer"), (None, Found::Nobody));
+    assert!(matches!(stranger(&other.user_id), (None, Found::One(_))));
+    copy("new");
+    thread::sleep(Duration::from_millis(150));
+    assert!(Arc::ptr_eq(&was, &get().0.unwrap()));
+    assert!(matches!(stranger("no integer"), (Some(_), Found::Nobody)));
+    let deadline = Instant::now() + watcher.store.timeout();
+    let nobody = watcher.store.get_by_id(&watcher.model, &watcher.wants, "no integer", deadline);
+    assert_eq!(nobody, Ok(Found::Nobody));
+
+    let changes = |what: &str, change: &mut dyn FnMut()| {
+        kept();
+        let was = get();
+        change();
+        let begun = Instant::now();
+        while get() == was {
+            assert!(begun.elapsed() < SOON, "{what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    for change in [
+        format!("remember={key}=x"),
+        format!("expire={key}=-100"),
+        "password=alice=new".into(),
+        "active=alice=0".into(),
+        "ungroup=alice=secret-agents".into(),
+    ] {
+        changes(&change, &mut || django.change(change.as_str()));
+    }
+    // It has ended, which is for the caller to see.
+    let (row, user) = get();
+    let now = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
+    assert!(row.unwrap().expire_date.as_str() < cluster.sql("site", now).trim());
+    assert!(!user.is_active);
+    for sql in [
+        "UPDATE django_session SET expire_date = expire_date + interval '1 day'",
+        "SET session_replication_role = replica; UPDATE django_session SET session_data = 'x'",
+    ] {
+        changes(sql, &mut || drop(cluster.sql("site", sql)));
+    }
+    let delete = format!("DELETE FROM django_session WHERE session_key = '{key}'");
+    for what in ["logout", &delete, "TRUNCATE django_session"] {
+        changes(what, &mut || match what {
+            "logout" => django.change(format!("logout={key}")),
+            sql => drop(cluster.sql("site", sql)),
+        });
+        assert!(get().0.is_none(), "{what}");
+        if what != "TRUNCATE django_session" {
+            copy(key);
+        }
+    }
+    assert!(matches!(&watcher.notices()[..], [notice] if notice.contains(lack)));
+    cluster.script("site", "authnz_django_unwatch.sql", &[]);
+    let left = "SELECT count(*) FROM pg_proc p FULL JOIN pg_trigger t ON t.tgfoid = p.oid \
+                WHERE p.proname LIKE 'authnz_django%' OR t.tgname LIKE 'authnz_django%'";
+    assert_eq!(cluster.sql("site", left).trim(), "0");
 }
 
 #[test]

@@ -2,6 +2,7 @@ use super::*;
 use crate::cache::{Claim, Key, Verified};
 use crate::hashers::{Hashers, spent};
 use crate::hashing::{Hashing, Limits};
+use crate::store::SessionRow;
 use std::time::{Duration, Instant};
 
 struct Users(Vec<User>);
@@ -16,6 +17,21 @@ impl Store for Users {
     ) -> Result<Found, Error> {
         let found = self.0.iter().find(|user| user.username == username).cloned();
         Ok(found.map_or(Found::Nobody, |user| Found::One(Arc::new(user))))
+    }
+
+    fn get_by_id(&self, _: &UserModel, _: &Wants, _: &str, _: Instant) -> Result<Found, Error> {
+        Ok(Found::Nobody)
+    }
+
+    fn session(
+        &self,
+        _: &UserModel,
+        _: &Wants,
+        _: &str,
+        _: Option<&str>,
+        _: Instant,
+    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
+        Ok((None, Found::Nobody))
     }
 
     fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
@@ -223,6 +239,21 @@ impl Store for Away {
         _: &str,
         _: Instant,
     ) -> Result<Found, Error> {
+        Err(self.0.clone())
+    }
+
+    fn get_by_id(&self, _: &UserModel, _: &Wants, _: &str, _: Instant) -> Result<Found, Error> {
+        Err(self.0.clone())
+    }
+
+    fn session(
+        &self,
+        _: &UserModel,
+        _: &Wants,
+        _: &str,
+        _: Option<&str>,
+        _: Instant,
+    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
         Err(self.0.clone())
     }
 

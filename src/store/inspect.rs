@@ -5,6 +5,7 @@
 
 use super::failure::Failure;
 use super::row::is_true;
+use super::sql::SESSIONS;
 use super::{Fetch, Pooled};
 use crate::error::Error;
 use crate::user::{UserModel, Wants};
@@ -92,7 +93,7 @@ fn passwords<C: Fetch>(
 }
 
 /// Whoever can write to one of these can let himself in.
-pub(super) fn tables(model: &UserModel) -> Vec<&str> {
+pub(super) fn tables<'a>(model: &'a UserModel, wants: &Wants) -> Vec<&'a str> {
     let mut tables = vec![
         model.table.as_str(),
         &model.group_permissions.table,
@@ -103,6 +104,9 @@ pub(super) fn tables(model: &UserModel) -> Vec<&str> {
     tables.extend(model.permissions.as_ref().map(|through| through.table.as_str()));
     if let Some(groups) = &model.groups {
         tables.extend([groups.through.as_str(), &groups.table]);
+    }
+    if wants.sessions {
+        tables.push(SESSIONS);
     }
     tables
 }

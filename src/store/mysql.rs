@@ -40,6 +40,8 @@ const DIALECT: Dialect = Dialect {
     // `\\` escapes by itself, and an ESCAPE would be written otherwise in another sql_mode.
     ignoring_case: |column, value| format!("{column} LIKE {value}"),
     by_pattern: true,
+    in_utc: None,
+    uuids_are_texts: true,
     marked: true,
 };
 
@@ -154,10 +156,10 @@ impl Fetch for Connections {
         &self,
         connection: &mut Connection,
         model: &UserModel,
-        _: &Wants,
+        wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
-        inspect::facts(self, connection, model, deadline)
+        inspect::facts(self, connection, model, wants, deadline)
     }
 }
 

@@ -43,6 +43,10 @@ const DIALECT: Dialect = Dialect {
         format!("UPPER(CAST({column} AS text)) = UPPER(CAST({value} AS text))")
     },
     by_pattern: false,
+    in_utc: Some(|column| {
+        format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
+    }),
+    uuids_are_texts: false,
     marked: true,
 };
 
@@ -212,7 +216,7 @@ impl Fetch for Connections {
         wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
-        let mut facts = inspect::facts(self, connection, model, deadline)?;
+        let mut facts = inspect::facts(self, connection, model, wants, deadline)?;
         facts.extend(inspect::watch(self, connection, model, wants, deadline));
         Ok(facts)
     }

@@ -1,9 +1,10 @@
-//! The user in the answer to the question about users.
+//! The user and the session in the answer to a SELECT.
 
 #![forbid(unsafe_code)]
 
-use super::Found;
+use super::id::is_same;
 use super::question::{OTHER_ANSWER, Row};
+use super::{Found, SessionRow};
 use crate::user::{User, UserModel, Wants};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -15,7 +16,48 @@ pub(super) fn origin(rows: &mut [Row]) -> Option<String> {
     origins.iter().all(|origin| *origin == last).then_some(last)?
 }
 
-/// Reads the columns that `Dialect::user` asks for.
+/// Takes away the first two columns, which are the session's.
+pub(super) fn session(rows: &mut [Row]) -> Result<Option<SessionRow>, String> {
+    let mut sessions = Vec::new();
+    for row in rows {
+        if row.len() < 2 {
+            return Err(OTHER_ANSWER.into());
+        }
+        let rest = row.split_off(2);
+        sessions.push(std::mem::replace(row, rest));
+    }
+    // Beside each user there is the same.
+    sessions.dedup();
+    match sessions.pop().map(<[_; 2]>::try_from) {
+        Some(Ok([Some(data), Some(expire_date)])) if sessions.is_empty() => {
+            Ok(Some(SessionRow { data: data.into(), expire_date }))
+        }
+        _ if sessions.is_empty() => Ok(None),
+        _ => Err("more than one session has this key".into()),
+    }
+}
+
+/// The user of the primary key `id`, read as `user` does.
+pub(super) fn user_of_id(
+    mut rows: Vec<Row>,
+    model: &UserModel,
+    wants: &Wants,
+    id: &str,
+) -> Result<Found, String> {
+    let key = |row: &Row| row.first().cloned().flatten();
+    // A column of texts may have two that would be one UUID.
+    let exact = rows.iter().any(|row| key(row).as_deref() == Some(id));
+    rows.retain(|row| key(row).is_some_and(|key| key == id || !exact && is_same(id, &key)));
+    if rows.len() > 1 {
+        return Err(format!(
+            "more than one row of \"{}\" has this primary key: is \"{}\" its column?",
+            model.table, model.id
+        ));
+    }
+    user(rows, model, wants)
+}
+
+/// Reads the columns that `Dialect::select` asks for.
 pub(super) fn user(rows: Vec<Row>, model: &UserModel, wants: &Wants) -> Result<Found, String> {
     let mut rows = rows.into_iter();
     let (Some(mut row), more) = (rows.next(), rows.next()) else { return Ok(Found::Nobody) };
@@ -144,6 +186,46 @@ mod tests {
         assert!(read(vec![name], &["auth.User"]).unwrap_err().contains("NUL"));
         let groups = row(["1", "a", "x", "1", "{}", "-", "-", "-"]);
         assert!(read(vec![groups], &["auth.User"]).unwrap_err().contains("groups"));
+    }
+
+    #[test]
+    fn a_session_is_the_same_beside_each_user() {
+        let text = |text: &str| Some(text.to_owned());
+        let of = |data: &str| vec![text(data), text("2030-01-01 00:00:00"), text("7")];
+        let found = SessionRow {
+            data: Zeroizing::new("x".into()),
+            expire_date: "2030-01-01 00:00:00".into(),
+        };
+        let mut rows = [of("x"), of("x")];
+        assert_eq!(session(&mut rows), Ok(Some(found)));
+        assert_eq!(rows, [[text("7")], [text("7")]]);
+        assert!(session(&mut [of("x"), of("y")]).unwrap_err().contains("more than one"));
+        for none in [vec![None, None, text("7")], vec![text("x"), None], vec![None, text("x")]] {
+            assert_eq!(session(&mut [none]), Ok(None));
+        }
+        assert_eq!(session(&mut []), Ok(None));
+        assert_eq!(session(&mut [vec![text("x")]]), Err(OTHER_ANSWER.into()));
+    }
+
+    #[test]
+    fn what_a_database_takes_for_the_key_is_looked_at_again() {
+        let one = |id| row([id, "a", "x", "1", "-", "-", "-", "-"]);
+        let read = |ids: &[&'static str], id, words: &[&str]| {
+            let rows = ids.iter().map(|&id| one(id)).collect();
+            let found = user_of_id(rows, &UserModel::parse(words).unwrap(), &Wants::NOTHING, id)?;
+            Ok::<_, String>(found.one().map(|user| user.id.clone()))
+        };
+        let digits = "550e8400e29b41d4a716446655440000";
+        let uuid = "550e8400-e29b-41d4-a716-446655440000";
+        for words in [&["auth.User"][..], &["auth.User", "lookup=iexact"]] {
+            assert_eq!(read(&["7"], "7", words), Ok(Some("7".into())));
+            assert_eq!(read(&["7"], "7abc", words), Ok(None));
+            assert_eq!(read(&["-"], "", words), Ok(None));
+            assert_eq!(read(&[], "7", words), Ok(None));
+            assert_eq!(read(&[digits], uuid, words), Ok(Some(digits.into())));
+            assert_eq!(read(&[digits, uuid], uuid, words), Ok(Some(uuid.into())));
+            assert!(read(&["7", "7"], "7", words).unwrap_err().contains("\"id\""));
+        }
     }
 
     #[test]

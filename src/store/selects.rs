@@ -1,9 +1,10 @@
-//! `Selects`: the SELECT of a user is put together once for each model and what is wanted of it.
+//! `Selects`: the SELECT of a user or a session is put together once for each model, what is wanted of
+//! it, and by what it is looked for.
 
 #![forbid(unsafe_code)]
 
 use super::question::Question;
-use super::sql::Dialect;
+use super::sql::{Dialect, Sought};
 use crate::user::{UserModel, Wants};
 use std::sync::{PoisonError, RwLock};
 
@@ -14,39 +15,43 @@ pub(super) struct Selects(RwLock<Vec<Select>>);
 struct Select {
     model: UserModel,
     wants: Wants,
+    by: Sought<()>,
     origin: Option<&'static str>,
     sql: String,
     marker: Option<String>,
 }
 
 impl Selects {
-    /// The same as `Dialect::user`.
-    pub(super) fn user<'a>(
+    /// The same as `Dialect::select`.
+    pub(super) fn select<'a>(
         &self,
         dialect: &Dialect,
         model: &UserModel,
         wants: &Wants,
-        username: &'a str,
+        sought: Sought<&'a str>,
         origin: Option<&'static str>,
     ) -> Question<'a> {
         // The values of an administrator's query are found while it is put together.
         if model.query.is_some() {
-            return dialect.user(model, wants, username, origin);
+            return dialect.select(model, wants, sought, origin);
         }
+        let by = sought.map(|_| ());
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let same = |select: &&Select| {
-            select.origin == origin && select.model == *model && select.wants == *wants
+            (select.origin, select.by) == (origin, by)
+                && select.model == *model
+                && select.wants == *wants
         };
         if let Some(Select { sql, marker, .. }) = known.iter().find(same) {
-            let values = dialect.user_values(model, username);
+            let values = dialect.values(model, sought);
             return Question { sql: sql.clone(), values, marker: marker.clone() };
         }
         drop(known);
-        let question = dialect.user(model, wants, username, origin);
+        let question = dialect.select(model, wants, sought, origin);
         let (sql, marker) = (question.sql.clone(), question.marker.clone());
         let (model, wants) = (model.clone(), wants.clone());
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.push(Select { model, wants, origin, sql, marker });
+        known.push(Select { model, wants, by, origin, sql, marker });
         question
     }
 }
@@ -65,6 +70,8 @@ mod tests {
         as_text: Some(|column| format!("TEXT({column})")),
         ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
         by_pattern: true,
+        in_utc: None,
+        uuids_are_texts: true,
         marked: true,
     };
 
@@ -75,15 +82,21 @@ mod tests {
         for _ in 0..3 {
             for model in models.map(|words| UserModel::parse(words).unwrap()) {
                 for wants in [Wants::NOTHING, Wants::FLAGS, Wants::PERMISSIONS] {
-                    for (username, origin) in [("alice", None), ("100%_", Some("now()"))] {
-                        let made = DIALECT.user(&model, &wants, username, origin);
-                        let kept = selects.user(&DIALECT, &model, &wants, username, origin);
+                    for (sought, origin) in [
+                        (Sought::Name("alice"), None),
+                        (Sought::Name("100%_"), Some("now()")),
+                        (Sought::Id("7"), None),
+                        (Sought::Session("key"), None),
+                        (Sought::SessionAndUser { key: "key", id: "7" }, None),
+                    ] {
+                        let made = DIALECT.select(&model, &wants, sought, origin);
+                        let kept = selects.select(&DIALECT, &model, &wants, sought, origin);
                         assert_eq!(kept.sql, made.sql);
                         assert_eq!((kept.values, kept.marker), (made.values, made.marker));
                     }
                 }
             }
         }
-        assert_eq!(selects.0.read().unwrap().len(), 12);
+        assert_eq!(selects.0.read().unwrap().len(), 30);
     }
 }

@@ -4,6 +4,7 @@
 
 mod inspect;
 mod reads;
+mod select;
 
 use super::question::Question;
 use crate::query::{Piece, Query, Values};
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub(crate) use reads::Reads;
+pub(crate) use select::{SESSIONS, Sought};
 
 /// Where databases differ.
 pub(crate) struct Dialect {
@@ -34,75 +36,16 @@ pub(crate) struct Dialect {
     pub(crate) ignoring_case: fn(column: &str, placeholder: &str) -> String,
     /// Whether `ignoring_case` takes a pattern, in which `%`, `_` and `\` must be escaped.
     pub(crate) by_pattern: bool,
+    /// A moment as text, where the database has it with a time zone.
+    pub(crate) in_utc: Option<fn(column: &str) -> String>,
+    /// Whether a UUID may be kept as a text, which is of its 32 digits alone (Django 6.1,
+    /// `UUIDField.get_db_prep_value`).
+    pub(crate) uuids_are_texts: bool,
     /// Whether answers could be those of another question, and must prove themselves.
     pub(crate) marked: bool,
 }
 
 impl Dialect {
-    /// Columns: id, username, password, is_active, groups, is_staff, is_superuser, permissions,
-    /// those that are wanted by name, and `origin` where it is asked for: an expression that tells
-    /// where the answer comes from. Two rows at most, since two are one too many; where answers are
-    /// marked, a row of NULLs if there is no such user.
-    pub(crate) fn user<'a>(
-        &self,
-        model: &UserModel,
-        wants: &Wants,
-        username: &'a str,
-        origin: Option<&str>,
-    ) -> Question<'a> {
-        let mut values = Vec::new();
-        let (source, condition) = match &model.query {
-            Some(query) => {
-                let found = Values { username, ..Values::default() };
-                let sql = self.query(query, &found, &mut values);
-                (format!("({sql}) u"), None)
-            }
-            None => {
-                let column = self.column(model, &model.username);
-                let placeholder = (self.placeholder)(1);
-                values = self.user_values(model, username);
-                let condition = if model.ignores_case {
-                    (self.ignoring_case)(&column, &placeholder)
-                } else {
-                    self.exactly(&column, &placeholder, values.len())
-                };
-                (self.source(model), Some(condition))
-            }
-        };
-        let mut columns = self.columns(model, wants);
-        if let Some(origin) = origin {
-            columns = format!("{columns}, {origin}");
-        }
-        if !self.marked {
-            let condition = condition.map(|c| format!(" WHERE {c}")).unwrap_or_default();
-            let sql = format!("SELECT {columns} FROM {source}{condition} LIMIT 2");
-            return Question { sql, values, marker: None };
-        }
-        let condition = condition.unwrap_or_else(|| "1 = 1".into());
-        let rest =
-            format!("{columns} FROM (SELECT 1) one LEFT JOIN {source} ON {condition} LIMIT 2");
-        mark(rest, values)
-    }
-
-    /// The values of `user`, for a model without a query of its own.
-    pub(crate) fn user_values<'a>(
-        &self,
-        model: &UserModel,
-        username: &'a str,
-    ) -> Vec<Cow<'a, str>> {
-        if model.ignores_case {
-            return vec![if self.by_pattern { pattern(username) } else { username.into() }];
-        }
-        let times = if self.as_text.is_some() && !self.numbered { 2 } else { 1 };
-        vec![username.into(); times]
-    }
-
-    fn exactly(&self, column: &str, placeholder: &str, values: usize) -> String {
-        let equal = format!("{column} = {placeholder}");
-        let Some(as_text) = self.as_text else { return equal };
-        format!("{equal} AND {} = {}", as_text(column), (self.placeholder)(values))
-    }
-
     /// One row, of one column: `1` if the query of the administrator has a row.
     pub(crate) fn exists<'a>(&self, query: &Query, found: &Values<'a>) -> Question<'a> {
         let mut values = Vec::new();

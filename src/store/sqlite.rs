@@ -35,6 +35,8 @@ const DIALECT: Dialect = Dialect {
     as_text: None,
     ignoring_case: |column, value| format!("{column} LIKE {value} ESCAPE '\\'"),
     by_pattern: true,
+    in_utc: None,
+    uuids_are_texts: true,
     marked: false,
 };
 

@@ -142,6 +142,8 @@ impl Fetch for Slow {
         as_text: None,
         ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
         by_pattern: true,
+        in_utc: None,
+        uuids_are_texts: false,
         marked: false,
     };
 

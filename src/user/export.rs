@@ -87,6 +87,7 @@ impl Export {
             groups: has(&[What::Groups]),
             flags: has(&[What::IsStaff, What::IsSuperuser]),
             permissions: has(&[What::Permissions]),
+            sessions: false,
             columns: self.columns().filter(|name| !same(name, password)).map(Into::into).collect(),
         }
     }

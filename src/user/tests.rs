@@ -70,6 +70,8 @@ fn wants_add_up() {
     let all = Wants { flags: true, ..columns(&["email", "phone"]) };
     assert!(all.cover(&flags) && !flags.cover(&all) && flags.cover(&Wants::NOTHING));
     assert!(all.cover(&columns(&["phone"])) && !all.cover(&columns(&["Phone"])));
+    // Sessions are nothing that a user has.
+    assert!(flags.cover(&Wants::SESSIONS) && flags.or(&Wants::SESSIONS).sessions);
     assert_eq!(flags.or(&columns(&["email"])).or(&columns(&["email", "phone"])), all);
 }
 

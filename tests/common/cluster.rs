@@ -169,7 +169,8 @@ impl Cluster {
                 "GRANT SELECT (id, {username}, password, is_active, is_superuser) ON {table} TO apache;
                  GRANT SELECT ON {table}_groups, auth_group TO apache;
                  GRANT SELECT ON {table}_user_permissions, auth_group_permissions, auth_permission,
-                     django_content_type TO apache;"
+                     django_content_type TO apache;
+                 GRANT SELECT (session_key, session_data, expire_date) ON django_session TO apache;"
             ),
         );
     }

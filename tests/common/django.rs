@@ -180,6 +180,17 @@ impl Drop for Oracle {
     }
 }
 
+/// A session as Django has written it.
+pub struct Session {
+    pub key: String,
+    /// `_auth_user_id`.
+    pub user_id: String,
+    /// `session_data`.
+    pub data: String,
+    /// In UTC, without the fraction of a second.
+    pub expire_date: String,
+}
+
 /// Django as a user of its own, whose connection stays open until it is told to close it.
 pub struct Resident {
     child: Child,
@@ -212,6 +223,13 @@ impl Resident {
 
     pub fn change(&mut self, what: impl Into<String>) {
         self.ask(&json!({"change": [what.into()]}));
+    }
+
+    /// Logs in, as a site's login page does.
+    pub fn log_in(&mut self, name: &str) -> Session {
+        let answer = self.ask(&json!({"log in": name}));
+        let [key, user_id, data, expire_date] = <[String; 4]>::try_from(texts(&answer)).unwrap();
+        Session { key, user_id, data, expire_date }
     }
 
     /// The first row.

@@ -186,7 +186,8 @@ impl Mariadb {
                  GRANT SELECT ON {table}_user_permissions TO apache;
                  GRANT SELECT ON auth_group_permissions TO apache;
                  GRANT SELECT ON auth_permission TO apache;
-                 GRANT SELECT ON django_content_type TO apache"
+                 GRANT SELECT ON django_content_type TO apache;
+                 GRANT SELECT (session_key, session_data, expire_date) ON django_session TO apache"
             ),
         );
     }

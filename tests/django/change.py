@@ -3,8 +3,9 @@
     change.py password=NAME=SECRET  active=NAME=0|1  group=NAME=GROUP  ungroup=NAME=GROUP  delete=NAME
               set=NAME=FIELD=VALUE  bulk=NAME=FIELD=VALUE  login=NAME  create=NAME
               permit=NAME=APP.CODENAME  forbid=NAME=APP.CODENAME  allow=GROUP=APP.CODENAME  deny=GROUP=APP.CODENAME
+              remember=SESSION=TEXT  expire=SESSION=SECONDS  logout=SESSION
 
-A group or permission that does not exist is made.
+A group or permission that does not exist is made. The sessions are those of log_in().
 """
 import os
 import sys
@@ -15,9 +16,37 @@ import django
 
 django.setup()
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model, login, logout
 from django.contrib.auth.models import Group, Permission, update_last_login
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest
+
+
+def log_in(name):
+    """As a site's login page does it. Of the session: its key, whose it is, session_data, expire_date in UTC."""
+    request = HttpRequest()
+    request.session = SessionStore()
+    user = get_user_model()._default_manager.get_by_natural_key(name)
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.save()
+    row = Session.objects.get(pk=request.session.session_key)
+    expire_date = row.expire_date.strftime("%Y-%m-%d %H:%M:%S")
+    return [row.session_key, request.session[SESSION_KEY], row.session_data, expire_date]
+
+
+def change_session(what, key, value):
+    request = HttpRequest()
+    request.session = SessionStore(key)
+    if what == "logout":
+        logout(request)
+        return
+    if what == "remember":
+        request.session["remembered"] = value
+    else:
+        request.session.set_expiry(int(value))
+    request.session.save()
 
 
 def permission(name):
@@ -31,6 +60,9 @@ def permission(name):
 
 def change(word):
     what, name, *value = word.split("=", 2)
+    if what in ("remember", "expire", "logout"):
+        change_session(what, name, *(value or [""]))
+        return
     if what in ("allow", "deny"):
         permissions = Group.objects.get(name=name).permissions
         (permissions.add if what == "allow" else permissions.remove)(permission(*value))

@@ -11,8 +11,6 @@ from settings import *  # noqa: F403
 
 ROOT_URLCONF = "remote_site"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "intranet.example.org"]
-INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.sessions"]  # noqa: F405
-MIGRATION_MODULES = {**MIGRATION_MODULES, "sessions": None}  # noqa: F405
 MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -2,6 +2,7 @@
 
     resident.py USER
     {"change": ["active=bob=0", …]}  as change.py does      ->  {"answer": null}
+    {"log in": "bob"}                likewise, log_in()     ->  {"answer": [texts]}
     {"sql": "PRAGMA …"}              its first row          ->  {"answer": [values] | null}
     {"close": true}                  the connection         ->  {"answer": null}
     What raises                                             ->  {"error": "OperationalError: …"}
@@ -14,7 +15,7 @@ import os
 import pwd
 import sys
 
-from change import change  # django.setup()
+from change import change, log_in  # django.setup()
 from django.contrib.auth.hashers import get_hashers
 from django.db import connection
 from django.db.models.sql import compiler  # noqa: F401  Django imports it when it is first needed
@@ -31,6 +32,8 @@ def answer(question):
     if "change" in question:
         for word in question["change"]:
             change(word)
+    elif "log in" in question:
+        return log_in(question["log in"])
     elif "sql" in question:
         with connection.cursor() as cursor:
             cursor.execute(question["sql"])

@@ -17,13 +17,13 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = os.environ.get("DJANGO_USER_MODEL", "auth.User")
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"]
 APP = AUTH_USER_MODEL.split(".")[0]
 if APP != "auth":
     INSTALLED_APPS.append(APP)
 
 # Tables straight from the models: they are the same, and made in a moment.
-MIGRATION_MODULES = {"contenttypes": None, "auth": None, APP: None}
+MIGRATION_MODULES = {"contenttypes": None, "auth": None, "sessions": None, APP: None}
 
 
 def database(where):

@@ -7,7 +7,7 @@ use crate::store::Fetch;
 use crate::store::failure::Failure;
 use crate::store::inspect::{Fact, tables};
 use crate::store::question::Question;
-use crate::user::UserModel;
+use crate::user::{UserModel, Wants};
 use std::borrow::Cow;
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ pub(super) fn facts(
     connections: &Connections,
     connection: &mut Connection,
     model: &UserModel,
+    wants: &Wants,
     deadline: Instant,
 ) -> Result<Vec<Fact>, Failure> {
     let local = connection.local;
@@ -44,7 +45,7 @@ pub(super) fn facts(
     };
     let mut facts = variables(&ask(VARIABLES.into(), Vec::new())?);
     facts.push(security(&ask(TLS.into(), Vec::new())?, local));
-    let (sql, values) = rights(model);
+    let (sql, values) = rights(model, wants);
     facts.extend(excess(&ask(sql, values)?));
     Ok(facts)
 }
@@ -78,11 +79,11 @@ fn security(pairs: &[Pair], local: bool) -> Fact {
 
 /// How far our rights to write reach, and what they reach. A column's privileges are those that we
 /// have by whatever grant, be it a role's; all others are those of the account alone.
-fn rights(model: &UserModel) -> (String, Vec<Cow<'static, str>>) {
+fn rights(model: &UserModel, wants: &Wants) -> (String, Vec<Cow<'static, str>>) {
     let mut values = Vec::new();
     let database = if model.schema.is_some() { "?" } else { "DATABASE()" };
     values.extend(model.schema.iter().chain(&model.schema).cloned().map(Cow::from));
-    let tables = tables(model);
+    let tables = tables(model, wants);
     let names = vec!["?"; tables.len()].join(", ");
     for _ in 0..2 {
         values.extend(model.schema.iter().cloned().map(Cow::from));

@@ -18,6 +18,7 @@ pub(super) fn facts(
     connections: &Connections,
     connection: &mut Connection,
     model: &UserModel,
+    wants: &Wants,
     deadline: Instant,
 ) -> Result<Vec<Fact>, Failure> {
     let (mut sql, mut values) = (String::new(), Vec::new());
@@ -41,7 +42,7 @@ pub(super) fn facts(
         values.push(Cow::Owned(value.to_owned()));
         format!("${}", values.len())
     };
-    let tables: Vec<String> = tables(model)
+    let tables: Vec<String> = tables(model, wants)
         .into_iter()
         .map(|table| match DIALECT.place(model, table) {
             (Some(schema), name) => {

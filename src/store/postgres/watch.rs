@@ -120,18 +120,25 @@ impl Drop for Watch {
 }
 
 impl Voucher for Watch {
-    /// Waits for nobody: a model that is met for the first time is looked at meanwhile.
-    fn stamp(&self, model: &UserModel, wants: &Wants) -> Option<Stamp> {
-        // In this order: `judge` raises the stamp before it says what is covered.
+    fn stamp(&self) -> Option<Stamp> {
         let stamp = self.ear.stamp();
-        let covered = self.ear.covers(model, wants);
         if self.ear.has_news() {
             self.ear.notices().iter().for_each(|notice| self.host.notice(notice));
         }
-        if covered.is_none() || stamp.is_none() {
+        if stamp.is_none() {
             self.wake();
         }
-        stamp.filter(|_| covered == Some(true))
+        stamp
+    }
+
+    /// Waits for nobody: a model that is met for the first time is looked at meanwhile. Asked after
+    /// the stamp was taken: `judge` raises it before it says what is covered.
+    fn covers(&self, model: &UserModel, wants: &Wants) -> bool {
+        let covered = self.ear.covers(model, wants);
+        if covered.is_none() {
+            self.wake();
+        }
+        covered == Some(true)
     }
 
     fn origin(&self) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Dialect;
+use super::select::{EXPIRE_DATE, SESSION_DATA, SESSION_KEY, SESSIONS};
 use crate::user::{UserModel, Wants};
 
 /// A table, and the columns of it that are read.
@@ -11,10 +12,12 @@ pub(crate) struct Reads {
     /// Quoted, and with its schema if it has one.
     pub(crate) relation: String,
     pub(crate) columns: Vec<String>,
+    /// Whether a new row can change what was read: not where none is remembered to be missing.
+    pub(crate) new_rows: bool,
 }
 
 impl Dialect {
-    /// The tables and columns of `user`, of a model without a query of its own.
+    /// The tables and columns of `select`, of a model without a query of its own.
     pub(crate) fn reads(&self, model: &UserModel, wants: &Wants) -> Vec<Reads> {
         let mut users = vec![&model.id, &model.username, &model.password];
         users.extend(&model.is_active);
@@ -27,7 +30,8 @@ impl Dialect {
         let mut all = Vec::new();
         let mut more = |table: &str, columns: &[&str]| {
             let columns = columns.iter().map(|&column| column.to_owned()).collect();
-            all.push(Reads { relation: self.table(model, table), columns });
+            let new_rows = table != SESSIONS;
+            all.push(Reads { relation: self.table(model, table), columns, new_rows });
         };
         more(&model.table, &of_user.into_iter().map(String::as_str).collect::<Vec<_>>());
         if let Some((table, key)) = &model.child {
@@ -52,6 +56,9 @@ impl Dialect {
             let columns = [&permission.id, &permission.codename, &permission.content_type_id];
             more(&permission.table, &columns.map(String::as_str));
             more(&permission.content_types, &[&permission.content_types_id, &permission.app_label]);
+        }
+        if wants.sessions {
+            more(SESSIONS, &[SESSION_KEY, SESSION_DATA, EXPIRE_DATE]);
         }
         all
     }

@@ -12,11 +12,13 @@ const ANY: Dialect = Dialect {
     as_text: None,
     ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
     by_pattern: true,
+    in_utc: None,
+    uuids_are_texts: false,
     marked: false,
 };
 
 fn sql(words: &[&str], wants: &Wants) -> String {
-    ANY.user(&UserModel::parse(words).unwrap(), wants, "a", None).sql
+    ANY.select(&UserModel::parse(words).unwrap(), wants, Sought::Name("a"), None).sql
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn a_table_may_be_in_a_schema_of_its_own() {
 #[test]
 fn a_pattern_stands_for_itself() {
     let model = UserModel::parse(&["auth.User", "lookup=iexact", "schema=site"]).unwrap();
-    let question = ANY.user(&model, &Wants::NOTHING, "100%_\\", None);
+    let question = ANY.select(&model, &Wants::NOTHING, Sought::Name("100%_\\"), None);
     assert!(question.sql.contains(r#"FROM "site"."auth_user" u WHERE u."username" LIKE $1"#));
     assert_eq!(question.values, ["100\\%\\_\\\\"]);
 }
@@ -89,12 +91,13 @@ fn a_pattern_stands_for_itself() {
 fn a_column_can_be_compared_as_text_too() {
     let model = UserModel::parse(&["auth.User"]).unwrap();
     let as_text: Option<fn(&str) -> String> = Some(|column| format!("TEXT({column})"));
-    let question = Dialect { as_text, ..ANY }.user(&model, &Wants::NOTHING, "a", None);
+    let question =
+        Dialect { as_text, ..ANY }.select(&model, &Wants::NOTHING, Sought::Name("a"), None);
     let end = r#"u."username" = $1 AND TEXT(u."username") = $1 LIMIT 2"#;
     assert!(question.sql.ends_with(end), "{}", question.sql);
     assert_eq!(question.values, ["a"]);
     let unnumbered = Dialect { numbered: false, placeholder: |_| "?".into(), as_text, ..ANY };
-    let question = unnumbered.user(&model, &Wants::NOTHING, "a", None);
+    let question = unnumbered.select(&model, &Wants::NOTHING, Sought::Name("a"), None);
     let end = r#"u."username" = ? AND TEXT(u."username") = ? LIMIT 2"#;
     assert!(question.sql.ends_with(end), "{}", question.sql);
     assert_eq!(question.values, ["a", "a"]);
@@ -119,16 +122,22 @@ fn what_is_read_is_known() {
     let words = ["crm.User", "table=people", "child=hr\".\"person.user_ptr_id", "schema=site"];
     let columns = vec!["email".into(), "hr\".\"person.badge".into()];
     let wants = Wants { groups: true, columns, ..Wants::PERMISSIONS };
-    for (model, wants) in [
-        (UserModel::default(), Wants::GROUPS),
-        (UserModel::default(), Wants::FLAGS.or(&Wants::GROUPS)),
-        (UserModel::default(), Wants::PERMISSIONS),
-        (UserModel::parse(&words).unwrap(), wants),
+    for (model, wants, sought) in [
+        (UserModel::default(), Wants::GROUPS, Sought::Name("a")),
+        (UserModel::default(), Wants::GROUPS, Sought::Id("7")),
+        (UserModel::default(), Wants::FLAGS.or(&Wants::GROUPS), Sought::Name("a")),
+        (UserModel::default(), Wants::PERMISSIONS, Sought::Name("a")),
+        (UserModel::parse(&words).unwrap(), wants.clone(), Sought::Name("a")),
+        (
+            UserModel::parse(&words).unwrap(),
+            wants.or(&Wants::SESSIONS),
+            Sought::SessionAndUser { key: "k", id: "7" },
+        ),
     ] {
-        let sql = ANY.user(&model, &wants, "a", None).sql;
+        let sql = ANY.select(&model, &wants, sought, None).sql;
         let reads = ANY.reads(&model, &wants);
         let mut known: Vec<String> = Vec::new();
-        for Reads { relation, columns } in &reads {
+        for Reads { relation, columns, .. } in &reads {
             assert!(sql.contains(&format!("{relation} ")), "{relation}: {sql}");
             known.extend(relation.split('.').map(str::to_owned));
             known.extend(columns.iter().map(|column| format!("\"{column}\"")));
@@ -140,4 +149,70 @@ fn what_is_read_is_known() {
             assert!(known.contains(&name), "{name} of {sql}\n{reads:?}");
         }
     }
+}
+
+const MARKED: Dialect =
+    Dialect { in_utc: Some(|column| format!("UTC({column})")), marked: true, ..ANY };
+
+const OF_TEXTS: Dialect =
+    Dialect { placeholder: |_| "?".into(), numbered: false, uuids_are_texts: true, ..ANY };
+
+#[test]
+fn by_the_primary_key() {
+    let model = UserModel::parse(&["auth.User", "id=nr", "lookup=iexact"]).unwrap();
+    let ask = |dialect: &Dialect, id| {
+        let Question { sql, values, .. } =
+            dialect.select(&model, &Wants::NOTHING, Sought::Id(id), None);
+        let values: Vec<String> = values.into_iter().map(Into::into).collect();
+        (sql, values)
+    };
+    let (sql, values) = ask(&ANY, "7");
+    assert!(sql.ends_with(r#" FROM "auth_user" u WHERE u."nr" = $1 LIMIT 2"#), "{sql}");
+    assert_eq!(values, ["7"]);
+    let (sql, _) = ask(&MARKED, "7");
+    let end = r#" FROM (SELECT 1) one LEFT JOIN "auth_user" u ON u."nr" = $1 LIMIT 2"#;
+    assert!(sql.ends_with(end), "{sql}");
+    let (sql, values) = ask(&OF_TEXTS, "7");
+    assert!(sql.ends_with(r#" WHERE u."nr" IN (?, ?) LIMIT 2"#), "{sql}");
+    assert_eq!(values, ["7", "7"]);
+    let uuid = "550E8400-e29b-41d4-a716-446655440000";
+    let (of_uuid, values) = ask(&OF_TEXTS, uuid);
+    assert_eq!(
+        (of_uuid, values),
+        (sql, vec![uuid.into(), "550e8400e29b41d4a716446655440000".into()])
+    );
+}
+
+#[test]
+fn a_session_and_its_user_come_at_once() {
+    let words = ["hr.Person", "child=hr_employee.person_ptr_id", "schema=site", "is_active=none"];
+    let model = UserModel::parse(&words).unwrap();
+    let session =
+        |dialect: &Dialect, sought| dialect.select(&model, &Wants::NOTHING, sought, Some("here()"));
+    let alone = session(&ANY, Sought::Session("k"));
+    assert_eq!(
+        alone.sql,
+        "SELECT CAST(s.\"session_data\" AS text), CAST(s.\"expire_date\" AS text), here() \
+         FROM (SELECT 1) one LEFT JOIN \"site\".\"django_session\" s ON s.\"session_key\" = $1 LIMIT 2"
+    );
+    assert_eq!(alone.values, ["k"]);
+    let both = Sought::SessionAndUser { key: "k", id: "7" };
+    let question = session(&MARKED, both);
+    let (begin, end) = (
+        format!(
+            "SELECT '{}', CAST(s.\"session_data\" AS text), UTC(s.\"expire_date\"), CAST(u.\"id\" AS text), ",
+            question.marker.unwrap()
+        ),
+        ", here() FROM (SELECT 1) one LEFT JOIN \"site\".\"django_session\" s ON s.\"session_key\" = $1 \
+         LEFT JOIN (\"site\".\"hr_person\" u JOIN \"site\".\"hr_employee\" c \
+         ON c.\"person_ptr_id\" = u.\"id\") ON u.\"id\" = $2 LIMIT 2",
+    );
+    assert!(question.sql.starts_with(&begin) && question.sql.ends_with(end), "{}", question.sql);
+    assert_eq!(question.values, ["k", "7"]);
+    let question = session(&OF_TEXTS, both);
+    assert!(question.sql.ends_with("ON u.\"id\" IN (?, ?) LIMIT 2"), "{}", question.sql);
+    assert_eq!(question.values, ["k", "7", "7"]);
+    let numbered = Dialect { uuids_are_texts: true, ..ANY };
+    let question = session(&numbered, both);
+    assert!(question.sql.ends_with("ON u.\"id\" IN ($2, $3) LIMIT 2"), "{}", question.sql);
 }

@@ -5,7 +5,6 @@
 use super::{Connection, Connections};
 use crate::store::pool::{Connector, Limits};
 use crate::store::rows::{Stamp, Voucher};
-use crate::user::{UserModel, Wants};
 use rusqlite::ErrorCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -43,7 +42,7 @@ impl DataVersion {
 
 impl Voucher for DataVersion {
     /// Waits for nobody: where the file is locked at this moment, the row is read.
-    fn stamp(&self, _: &UserModel, _: &Wants) -> Option<Stamp> {
+    fn stamp(&self) -> Option<Stamp> {
         let stamp = self.0.stamp();
         self.0.reap_later();
         stamp

@@ -21,8 +21,11 @@ fn trigger(enabled: &str, kind: u16, partial: bool, arguments: &[&str]) -> Vec<O
 }
 
 fn lacks(rows: Vec<Vec<Option<String>>>) -> Vec<String> {
-    let reads = reads();
-    Seen::read(&Look::at(reads.iter()), rows).lacks("users", &reads)
+    lacks_of(&reads(), rows)
+}
+
+fn lacks_of(reads: &[Reads], rows: Vec<Vec<Option<String>>>) -> Vec<String> {
+    Seen::read(&Look::at(reads.iter()), rows).lacks("users", reads)
 }
 
 const COLUMNS: [&str; 5] = ["users", "id", "username", "password", "is_active"];
@@ -67,6 +70,31 @@ fn only_triggers_that_always_tell_all_of_it_count() {
     some[9] = Some("false".into());
     assert!(lacks(vec![rows(), truncate(), some])[0].contains("UPDATE of id"));
     assert_eq!(lacks(vec![]), ["\"auth_user\" was not looked at"]);
+}
+
+/// Nobody remembers that a session is missing.
+#[test]
+fn new_sessions_need_no_trigger() {
+    let model = UserModel::default();
+    let mut reads = DIALECT.reads(&model, &Wants::SESSIONS);
+    reads.retain(|reads| !reads.new_rows);
+    let columns = ["users", "session_key", "session_data", "expire_date"];
+    let all = || {
+        vec![
+            trigger("A", 9, false, &["users"]),
+            trigger("A", 32, false, &["users"]),
+            trigger("A", 17, true, &columns),
+        ]
+    };
+    assert_eq!(lacks_of(&reads, all()), [""; 0]);
+    for (missing, lack) in [(0, "DELETE"), (1, "TRUNCATE"), (2, "UPDATE of session_key")] {
+        let mut rows = all();
+        rows.remove(missing);
+        let found = lacks_of(&reads, rows);
+        assert!(found[0].contains(&format!("for {lack}")), "{found:?}");
+        let remedy = "(psql -v sessions=django_session -f authnz_django_watch.sql)";
+        assert!(found[0].ends_with(remedy), "{found:?}");
+    }
 }
 
 #[test]

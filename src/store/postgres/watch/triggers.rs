@@ -13,6 +13,7 @@ use std::fmt::Write;
 const FUNCTION: &str = "authnz_django_watch_notify";
 
 const REMEDY: &str = "psql -f authnz_django_watch.sql";
+const REMEDY_OF_SESSIONS: &str = "psql -v sessions=django_session -f authnz_django_watch.sql";
 
 /// Bits of `pg_trigger.tgtype` (PostgreSQL, `catalog/pg_trigger.h`).
 mod kind {
@@ -139,7 +140,7 @@ impl Seen {
     /// What is in the way of hearing of every change to what is read, with the remedy.
     pub(super) fn lacks(&self, channel: &str, reads: &[Reads]) -> Vec<String> {
         let mut lacks = Vec::new();
-        for Reads { relation, columns } in reads {
+        for reads @ Reads { relation, new_rows, .. } in reads {
             let Some(table) = self.tables.get(relation) else {
                 lacks.push(format!("{relation} was not looked at"));
                 continue;
@@ -148,16 +149,17 @@ impl Seen {
                 lacks.push(format!("{relation} {unfit}"));
                 continue;
             }
-            let missing = table.missing(channel, columns, false);
+            let missing = table.missing(channel, reads, false);
             if missing.is_empty() {
                 continue;
             }
             // Those that are there, if one takes those that do not always fire.
-            let absent = table.missing(channel, columns, true);
+            let absent = table.missing(channel, reads, true);
             let why = if absent.is_empty() { "disabled, or not ENABLE ALWAYS" } else { "missing" };
             let events = if absent.is_empty() { missing } else { absent };
+            let remedy = if *new_rows { REMEDY } else { REMEDY_OF_SESSIONS };
             lacks.push(format!(
-                "the trigger for {} on {relation} is {why} ({REMEDY})",
+                "the trigger for {} on {relation} is {why} ({remedy})",
                 events.join(", ")
             ));
         }
@@ -167,7 +169,7 @@ impl Seen {
 
 impl Table {
     /// The events that no trigger tells `channel` of.
-    fn missing(&self, channel: &str, columns: &[String], even_disabled: bool) -> Vec<String> {
+    fn missing(&self, channel: &str, reads: &Reads, even_disabled: bool) -> Vec<String> {
         let ours = || {
             self.triggers.iter().filter(|trigger| {
                 trigger.arguments.first().is_some_and(|first| first == channel)
@@ -181,13 +183,17 @@ impl Table {
             ("DELETE", kind::DELETE, kind::ROW),
             ("TRUNCATE", kind::TRUNCATE, 0),
         ] {
+            if event == kind::INSERT && !reads.new_rows {
+                continue;
+            }
             let mut all = ours().filter(|trigger| !trigger.conditional);
             if !all.any(|trigger| trigger.kind & (event | kind::ROW) == event | rows) {
                 missing.push(name.to_owned());
             }
         }
         let updates = || ours().filter(|t| t.kind & (kind::UPDATE | kind::ROW) == kind::UPDATE | 1);
-        let unseen: Vec<&str> = columns
+        let unseen: Vec<&str> = reads
+            .columns
             .iter()
             .filter(|&column| {
                 !updates()

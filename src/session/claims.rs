@@ -1,0 +1,81 @@
+//! What a session says of its user.
+
+#![forbid(unsafe_code)]
+
+use super::Refusal;
+use super::json::Value;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Whom Django has logged in, by which back end, and under which password: true only of the user
+/// whose password [`super::Settings::proves`] it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// `_auth_user_id`.
+    pub user_id: UserId,
+    /// `_auth_user_backend`, one of those that are allowed.
+    pub backend: String,
+    /// `_auth_user_hash`.
+    pub(super) auth_hash: Zeroizing<String>,
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user_id, backend, auth_hash: _ } = self;
+        f.debug_struct("Claims").field("user_id", user_id).field("backend", backend).finish()
+    }
+}
+
+/// `_auth_user_id`: the text that Django has made of the primary key, or a number. Which key it means
+/// depends on the column: there is one reading for each kind, the one of its `to_python`. Where Django
+/// raises instead, that is no user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId {
+    text: String,
+    is_number: bool,
+}
+
+impl UserId {
+    /// Django writes texts; an integer works as well. By chance others do too (true is the user 1, and
+    /// so is 1.9), which we do not repeat.
+    pub(super) fn read(value: Option<Value>) -> Result<Self, Refusal> {
+        match value {
+            Some(Value::Text(text)) => Ok(Self { text, is_number: false }),
+            Some(Value::Integer(text)) => Ok(Self { text, is_number: true }),
+            _ => Err(Refusal::NoUser),
+        }
+    }
+
+    /// The key in a column of integers: Python's `int`, of ASCII's digits.
+    pub fn integer(&self) -> Option<i64> {
+        let text = self.text.trim();
+        let (sign, digits) = match text.strip_prefix(['+', '-']) {
+            Some(digits) => (text.get(..1)?, digits),
+            None => ("", text),
+        };
+        // An underscore stands between two digits.
+        let is_digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits.split('_').all(is_digits) {
+            return None;
+        }
+        format!("{sign}{}", digits.replace('_', "")).parse().ok()
+    }
+
+    /// The key in a column of UUIDs: its 32 hexadecimal digits, as SQLite and MySQL keep it and as
+    /// PostgreSQL reads it too.
+    pub fn uuid(&self) -> Option<String> {
+        if self.is_number {
+            return self.text.parse().ok().map(|number: u128| format!("{number:032x}"));
+        }
+        let hex = self.text.replace("urn:", "").replace("uuid:", "");
+        let hex = hex.trim_matches(['{', '}']).replace('-', "");
+        let is_uuid = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_uuid.then(|| hex.to_ascii_lowercase())
+    }
+
+    /// The key in a column of texts.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
