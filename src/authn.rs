@@ -1,16 +1,21 @@
-//! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it.
+//! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it, and `session`,
+//! as `django.contrib.auth.get_user` does.
 
 #![forbid(unsafe_code)]
 
+mod session;
 mod stale;
 mod verifier;
 
+pub use session::{Owners, Session, Sessions, session};
 pub use stale::Stale;
 pub use verifier::Verifier;
 
 use crate::error::Error;
-use crate::hashers::{Floor, Refusal, Verdict};
+use crate::hashers;
+use crate::hashers::{Floor, Verdict};
 use crate::query::{Query, Values};
+use crate::session::{Refusal, SigningRefusal};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
@@ -30,6 +35,8 @@ pub struct Site {
     pub identity: String,
     /// What to go by while its database is away.
     pub stale: Stale,
+    /// Whose sessions were read.
+    pub owners: Owners,
 }
 
 /// The answer to a name and a password.
@@ -88,11 +95,20 @@ pub enum Reason {
     /// It is another password.
     WrongPassword,
     /// The stored hash is one that no password may match; the administrator should know.
-    Refused(Refusal),
+    Refused(hashers::Refusal),
+    /// The cookie leads to no session of anybody.
+    Session(Refusal),
     /// Digest: the query has no hash for this user and realm.
     NoRealmHash,
     /// Digest: what the query has is no MD5 in hexadecimal; the administrator should know.
     MalformedRealmHash,
+}
+
+impl Reason {
+    /// Whether a session is signed, and none of the keys has done it.
+    pub fn is_foreign_signature(&self) -> bool {
+        matches!(self, Self::Session(Refusal::Signed(SigningRefusal::Signature)))
+    }
 }
 
 impl fmt::Display for Reason {
@@ -106,6 +122,7 @@ impl fmt::Display for Reason {
             Self::MalformedRealmHash => f.write_str(
                 "the query's value is not 32 hexadecimal digits, the MD5 of user:realm:password",
             ),
+            Self::Session(refusal) => write!(f, "{refusal}"),
             Self::Refused(refusal) => write!(f, "the stored password is refused: {refusal}"),
         }
     }

@@ -5,20 +5,27 @@
 
 mod cache;
 mod hashing;
+mod login_url;
 mod secret;
+mod secret_keys;
+mod session;
 mod unavailable;
 
 pub use cache::{BYTES_PER_USER, CacheSettings, CacheTimeout, Level};
 pub use hashing::HashingSettings;
+pub use login_url::{LoginUrl, Origin};
 pub use secret::Secret;
+pub use secret_keys::SecretKeys;
+pub use session::{Session, SessionSettings};
 pub use unavailable::Unavailable;
 
 use crate::hashers::Hashers;
 use crate::query::{self, Query};
+use crate::session::Clock;
 use crate::store::Database;
 use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What a row of the table keeps of its directive in each section.
 pub trait Field: Default {
@@ -171,12 +178,32 @@ impl Config {
         }
     }
 
+    /// How sessions count here, if they do.
+    pub fn sessions(&self) -> Option<&SessionSettings> {
+        match self.session.get().map(Arc::as_ref) {
+            Some(Session::On(settings)) => Some(settings),
+            Some(Session::Off) | None => None,
+        }
+    }
+
+    /// The clock of the rows that sessions are in: PostgreSQL's moments are moments, whatever the
+    /// site's clock.
+    pub fn clock<'a>(&self, sessions: &'a SessionSettings) -> &'a Clock {
+        static UTC: LazyLock<Clock> = LazyLock::new(Clock::default);
+        match self.database.get() {
+            Some(database) if database.label().starts_with("postgres") => &UTC,
+            _ => &sessions.clock,
+        }
+    }
+
     /// What the Require lines of this place and its variables ask of a user's row.
     pub fn asks(&self) -> Wants {
-        match self.export.get() {
+        let mut wants = match self.export.get() {
             Some(export) => self.wants.or(&export.wants(self.user_model.get().map(Arc::as_ref))),
             None => self.wants.clone(),
-        }
+        };
+        wants.sessions |= self.sessions().is_some_and(|sessions| sessions.site.are_rows());
+        wants
     }
 
     /// Whether what one section says fits together.
@@ -186,6 +213,9 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if let (Some(export), Some(model)) = (self.export.get(), self.user_model.get()) {
             export.check(model).map_err(|reason| format!("AuthDjangoExport: {reason}"))?;
+        }
+        if let (Some(_), Some(model)) = (self.sessions(), self.user_model.get()) {
+            model.check_for_sessions()?;
         }
         match (self.database.get(), self.password.get()) {
             (Some(database), Some(_)) if !database.takes_password() => Err(format!(
@@ -265,6 +295,15 @@ directives! {
     c"AuthDjangoUnavailable" "error|not-found|stale=SECONDS" = "error",
         c"What it means to a login that the database is not available" =>
         unavailable: Setting<Unavailable>;
+    c"AuthDjangoSession" "ENGINE [key=value …] [optional] [legacy]|off" = "off",
+        c"SESSION_ENGINE: lets in whom Django has logged in, by the session's cookie" =>
+        session: Setting<Session>;
+    c"AuthDjangoSecretKey" "SOURCE …" = "none",
+        c"Where SECRET_KEY and then SECRET_KEY_FALLBACKS come from, which sign sessions" =>
+        secret_key: Setting<SecretKeys>;
+    c"AuthDjangoLoginURL" "URL" = "none",
+        c"LOGIN_URL: where a browser without a session is sent" =>
+        login_url: Setting<LoginUrl>;
     c"AuthDjangoExport" "NAME …" = "none",
         c"Columns of the user, groups, permissions and flags, for the environment" =>
         export: Setting<Export>;

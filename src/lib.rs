@@ -4,7 +4,7 @@
 //! A core that knows no server, and a thin edge:
 //!
 //! - [`config`]: the table of directives
-//! - [`authn`]: who is it — a name and a password become a decision
+//! - [`authn`]: who is it — a name and a password, or a session, become a decision
 //! - [`authz`]: may they — the rules of the `Require` lines
 //! - [`hashers`]: Django's password hashes
 //! - [`cache`]: verified credentials, which spare a hash

@@ -156,3 +156,24 @@ fn debug_tells_no_password() {
     directive("AuthDjangoDatabase").set(&mut config, &[url]).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn sessions_have_a_clock_where_the_database_has_none() {
+    let of = |url: &str| {
+        config(&[
+            ("AuthDjangoDatabase", &[url]),
+            ("AuthDjangoSession", &["db", "timezone=Asia/Tokyo"]),
+        ])
+    };
+    let (tokyo, utc) = (Clock::named("Asia/Tokyo").unwrap(), Clock::default());
+    for (url, clock) in
+        [("sqlite:/srv/db", &tokyo), ("mysql://a@b/c", &tokyo), ("postgres://a@b/c", &utc)]
+    {
+        let config = of(url);
+        assert_eq!(config.clock(config.sessions().unwrap()), clock, "{url}");
+    }
+    let off = config(&[("AuthDjangoSession", &["off"])]);
+    assert!(Config::merge(&of("sqlite:/srv/db"), &off).sessions().is_none());
+    let unset = Config::merge(&of("sqlite:/srv/db"), &Config::default());
+    assert!(unset.sessions().is_some() && unset.asks().sessions && !off.asks().sessions);
+}
