@@ -1,10 +1,13 @@
-//! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it.
+//! Who is it: `check_password`, as `django.contrib.auth.handlers.modwsgi` answers it, and `session`,
+//! as `django.contrib.auth.get_user` does.
 
 #![forbid(unsafe_code)]
 
+mod session;
 mod stale;
 mod verifier;
 
+pub use session::{Owners, Session, Sessions, session};
 pub use stale::Stale;
 pub use verifier::Verifier;
 
@@ -30,6 +33,8 @@ pub struct Site {
     pub identity: String,
     /// What to go by while its database is away.
     pub stale: Stale,
+    /// Whose sessions were read.
+    pub owners: Owners,
 }
 
 /// The answer to a name and a password.
@@ -89,6 +94,8 @@ pub enum Reason {
     WrongPassword,
     /// The stored hash is one that no password may match; the administrator should know.
     Refused(Refusal),
+    /// The cookie leads to no session of anybody.
+    Session(crate::session::Refusal),
     /// Digest: the query has no hash for this user and realm.
     NoRealmHash,
     /// Digest: what the query has is no MD5 in hexadecimal; the administrator should know.
@@ -106,6 +113,7 @@ impl fmt::Display for Reason {
             Self::MalformedRealmHash => f.write_str(
                 "the query's value is not 32 hexadecimal digits, the MD5 of user:realm:password",
             ),
+            Self::Session(refusal) => write!(f, "{refusal}"),
             Self::Refused(refusal) => write!(f, "the stored password is refused: {refusal}"),
         }
     }

@@ -5,12 +5,18 @@
 
 mod cache;
 mod hashing;
+mod login_url;
 mod secret;
+mod secret_keys;
+mod session;
 mod unavailable;
 
 pub use cache::{BYTES_PER_USER, CacheSettings, CacheTimeout, Level};
 pub use hashing::HashingSettings;
+pub use login_url::{LoginUrl, Origin};
 pub use secret::Secret;
+pub use secret_keys::SecretKeys;
+pub use session::{Session, SessionSettings};
 pub use unavailable::Unavailable;
 
 use crate::hashers::Hashers;
@@ -171,6 +177,14 @@ impl Config {
         }
     }
 
+    /// How sessions count here, if they do.
+    pub fn sessions(&self) -> Option<&SessionSettings> {
+        match self.session.get().map(Arc::as_ref) {
+            Some(Session::On(settings)) => Some(settings),
+            Some(Session::Off) | None => None,
+        }
+    }
+
     /// What the Require lines of this place and its variables ask of a user's row.
     pub fn asks(&self) -> Wants {
         match self.export.get() {
@@ -186,6 +200,14 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if let (Some(export), Some(model)) = (self.export.get(), self.user_model.get()) {
             export.check(model).map_err(|reason| format!("AuthDjangoExport: {reason}"))?;
+        }
+        if let (Some(_), Some(model)) = (self.sessions(), self.user_model.get())
+            && model.query_name.is_some()
+        {
+            return Err("AuthDjangoSession: a session names its user by the primary key, which \
+                        query= of AuthDjangoUserModel cannot look up: name the table instead, or a \
+                        view of the database"
+                .into());
         }
         match (self.database.get(), self.password.get()) {
             (Some(database), Some(_)) if !database.takes_password() => Err(format!(
@@ -265,6 +287,15 @@ directives! {
     c"AuthDjangoUnavailable" "error|not-found|stale=SECONDS" = "error",
         c"What it means to a login that the database is not available" =>
         unavailable: Setting<Unavailable>;
+    c"AuthDjangoSession" "ENGINE [key=value …] [optional] [legacy]|off" = "off",
+        c"SESSION_ENGINE: lets in whom Django has logged in, by the session's cookie" =>
+        session: Setting<Session>;
+    c"AuthDjangoSecretKey" "SOURCE …" = "none",
+        c"Where SECRET_KEY and then SECRET_KEY_FALLBACKS come from, which sign sessions" =>
+        secret_key: Setting<SecretKeys>;
+    c"AuthDjangoLoginURL" "URL" = "none",
+        c"LOGIN_URL: where a browser without a session is sent" =>
+        login_url: Setting<LoginUrl>;
     c"AuthDjangoExport" "NAME …" = "none",
         c"Columns of the user, groups, permissions and flags, for the environment" =>
         export: Setting<Export>;

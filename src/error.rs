@@ -29,6 +29,18 @@ pub enum Error {
         "no AuthDjangoDatabase is set for this place: add AuthDjangoDatabase to its section or to the server"
     )]
     NoDatabase,
+    /// A place that takes sessions, without the key that they are signed with.
+    #[error(
+        "no AuthDjangoSecretKey is set for this place: add AuthDjangoSecretKey to its section or \
+         to the server"
+    )]
+    NoSecretKey,
+    /// A place for sessions alone, which takes none.
+    #[error(
+        "AuthType Django lets in by sessions alone: add AuthDjangoSession ENGINE to its section, or \
+         write AuthType Basic"
+    )]
+    NoSessions,
     /// A place where a name means no query.
     #[error("no AuthDjangoQuery {0} is set for this place: add it to its section or to the server")]
     NoQuery(String),

@@ -6,18 +6,21 @@
 #![forbid(unsafe_code)]
 
 mod claims;
+mod clock;
 mod cookie;
 mod file;
 mod json;
 mod key;
 mod legacy;
 
+pub use crate::signing::{Keys, Refusal as SigningRefusal};
 pub use claims::{Claims, UserId};
+pub use clock::Clock;
 pub use cookie::cookie;
 pub use key::SessionKey;
 
 use crate::error::Error;
-use crate::signing::{self, Algorithm, Keys, Signer};
+use crate::signing::{self, Algorithm, Signer};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -17,7 +17,7 @@ use warnings;
 my %may = (
     httpd   => 'config authn authz cache hashing query store user error hashers secret inspect',
     inspect => 'authn store hashers user error',
-    config  => 'user query cache hashing hashers store secret error',
+    config  => 'user query cache hashing hashers store secret session error',
     authn   => 'store hashers hashing cache session config query user error',
     authz   => 'store query user error',
     session => 'signing error',

@@ -4,7 +4,7 @@
 use super::log::Server;
 use super::pool::Pool;
 use super::{ffi, hashing, log, registry, socache};
-use crate::authn::{Site, Stale, Verifier};
+use crate::authn::{Owners, Site, Stale, Verifier};
 use crate::cache::Verified;
 use crate::config::{CacheTimeout, Config, Secret, Unavailable};
 use crate::error::Error;
@@ -135,6 +135,7 @@ pub(super) fn site(config: Option<&Config>) -> Result<Arc<KnownSite>, Error> {
             model: resolved,
             floor: Floor::default(),
             stale: Stale::default(),
+            owners: Owners::default(),
         },
     });
     sites.push(Arc::clone(&known));

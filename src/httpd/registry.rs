@@ -3,7 +3,7 @@
 //! they are read.
 
 use super::log::Level;
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, SecretKeys};
 use crate::error::Error;
 use crate::secret::Source;
 use crate::store::Database;
@@ -14,10 +14,17 @@ use zeroize::Zeroizing;
 struct Registry {
     databases: Vec<Arc<Database>>,
     secrets: Vec<Arc<Secret>>,
+    secret_keys: Vec<Arc<SecretKeys>>,
+    /// Whether a section takes sessions.
+    sessions: bool,
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { databases: Vec::new(), secrets: Vec::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    databases: Vec::new(),
+    secrets: Vec::new(),
+    secret_keys: Vec::new(),
+    sessions: false,
+});
 
 /// Forgets the configuration before this one.
 pub(super) fn clear() {
@@ -27,12 +34,18 @@ pub(super) fn clear() {
 /// Enters what a section names; sections that name the same share it from here on.
 pub(super) fn adopt(config: &mut Config) {
     let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    let Registry { databases, secrets } = &mut *registry;
+    let Registry { databases, secrets, secret_keys, sessions } = &mut *registry;
+    *sessions |= config.sessions().is_some();
     if let Some(database) = config.database.get_mut() {
         share(database, databases);
     }
     if let Some(password) = config.password.get_mut() {
         share(password, secrets);
+    }
+    if let Some(keys) = config.secret_key.get_mut() {
+        let new = Arc::get_mut(keys).into_iter().flat_map(|keys| &mut keys.secrets);
+        new.for_each(|secret| share(secret, secrets));
+        share(keys, secret_keys);
     }
     if let Some(settings) = config.cache.get_mut().and_then(Arc::get_mut)
         && let Some(key) = &mut settings.key
@@ -46,6 +59,23 @@ fn share<T: PartialEq>(new: &mut Arc<T>, known: &mut Vec<Arc<T>>) {
         Some(old) => *new = Arc::clone(old),
         None => known.push(Arc::clone(new)),
     }
+}
+
+/// Whether there is all that sessions need: what no section has, no section can inherit.
+///
+/// # Errors
+/// The reason and the remedy, for `apachectl configtest`.
+pub(super) fn check() -> Result<(), &'static str> {
+    let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    if registry.sessions && registry.secret_keys.is_empty() {
+        return Err("AuthDjangoSession needs the SECRET_KEY that sessions are signed with: add \
+                    AuthDjangoSecretKey file:PATH to its section or to the server");
+    }
+    if registry.sessions && registry.databases.is_empty() {
+        return Err("AuthDjangoSession needs the database of its users: add AuthDjangoDatabase to \
+                    its section or to the server");
+    }
+    Ok(())
 }
 
 /// Every database of the configuration.

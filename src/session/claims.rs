@@ -74,6 +74,14 @@ impl UserId {
         is_uuid.then(|| hex.to_ascii_lowercase())
     }
 
+    /// Whether it means the user whose primary key is `id`, as text, whatever the kind of the column.
+    pub fn is(&self, id: &str) -> bool {
+        let uuid = || Self { text: id.to_owned(), is_number: false }.uuid();
+        self.text == id
+            || self.integer().is_some_and(|ours| id.parse() == Ok(ours))
+            || self.uuid().is_some_and(|ours| uuid() == Some(ours))
+    }
+
     /// The key in a column of texts.
     pub fn text(&self) -> &str {
         &self.text
