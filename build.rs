@@ -58,6 +58,7 @@ fn apxs(variable: &str) -> Result<String, String> {
 fn bindings(flags: &[String]) -> Result<(), String> {
     let functions = [
         "authnz_django_.*",
+        "ap_auth_type",
         "ap_check_cmd_context",
         "ap_exists_config_define",
         "ap_expr_parse_cmd_mi",
@@ -66,11 +67,13 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "ap_[gs]et_module_config",
         "ap_getword_conf",
         "ap_global_mutex_create",
-        "ap_hook_(child_init|post_config|pre_config|test_config)",
+        "ap_hook_(check_authn|check_config|child_init|force_authn|note_auth_failure)",
+        "ap_hook_(post_config|pre_config|test_config)",
         "ap_lookup_provider",
         "ap_mpm_query",
         "ap_mutex_register",
         "ap_register_(auth_)?provider",
+        "ap_run_http_scheme",
         "ap_retained_data_(create|get)",
         "ap_state_query",
         "apr_global_mutex_(child_init|lockfile|trylock|unlock)",
@@ -78,7 +81,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "apr_pool_cleanup_register",
         "apr_pool_(create_ex|destroy)",
         "apr_pstrmemdup",
-        "apr_table_(setn|unset)",
+        "apr_table_(get|setn|unset)",
     ];
     let types = [
         "ap_socache_hints",
@@ -91,7 +94,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
     ];
     let constants = [
         "ACCESS_CONF",
-        "APLOG_(CRIT|DEBUG|ERR|NOTICE|WARNING)",
+        "APLOG_(CRIT|DEBUG|ERR|INFO|NOTICE|WARNING)",
         "APR_HOOK_(MIDDLE|REALLY_LAST)",
         "APR_SUCCESS",
         "AP_AUTH_INTERNAL_PER_CONF",
@@ -103,13 +106,15 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "AP_SQ_MS_(CREATE_PRE_CONFIG|RUN_MPM)",
         "AP_SQ_RM_CONFIG_TEST",
         "AUTH[NZ]_PROVIDER_(GROUP|VERSION)",
+        "DECLINED",
         "GLOBAL_ONLY",
-        "HTTP_INTERNAL_SERVER_ERROR",
+        "HTTP_(FORBIDDEN|INTERNAL_SERVER_ERROR|MOVED_TEMPORARILY|SERVICE_UNAVAILABLE|UNAUTHORIZED)",
         "MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)",
         "NOT_IN_HTACCESS",
         "OK",
         "OR_ALL",
         "OR_AUTHCFG",
+        "PROXYREQ_PROXY",
         "RSRC_CONF",
         "ap_unixd_config",
     ];

@@ -3,6 +3,7 @@
 #include "http_config.h"
 #include "http_core.h"
 #include "http_log.h"
+#include "http_protocol.h"
 #include "http_request.h"
 #include "apr_strings.h"
 #include "ap_expr.h"

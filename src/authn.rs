@@ -12,8 +12,10 @@ pub use stale::Stale;
 pub use verifier::Verifier;
 
 use crate::error::Error;
-use crate::hashers::{Floor, Refusal, Verdict};
+use crate::hashers;
+use crate::hashers::{Floor, Verdict};
 use crate::query::{Query, Values};
+use crate::session::{Refusal, SigningRefusal};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
@@ -93,13 +95,20 @@ pub enum Reason {
     /// It is another password.
     WrongPassword,
     /// The stored hash is one that no password may match; the administrator should know.
-    Refused(Refusal),
+    Refused(hashers::Refusal),
     /// The cookie leads to no session of anybody.
-    Session(crate::session::Refusal),
+    Session(Refusal),
     /// Digest: the query has no hash for this user and realm.
     NoRealmHash,
     /// Digest: what the query has is no MD5 in hexadecimal; the administrator should know.
     MalformedRealmHash,
+}
+
+impl Reason {
+    /// Whether a session is signed, and none of the keys has done it.
+    pub fn is_foreign_signature(&self) -> bool {
+        matches!(self, Self::Session(Refusal::Signed(SigningRefusal::Signature)))
+    }
 }
 
 impl fmt::Display for Reason {

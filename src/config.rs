@@ -21,10 +21,11 @@ pub use unavailable::Unavailable;
 
 use crate::hashers::Hashers;
 use crate::query::{self, Query};
+use crate::session::Clock;
 use crate::store::Database;
 use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What a row of the table keeps of its directive in each section.
 pub trait Field: Default {
@@ -182,6 +183,16 @@ impl Config {
         match self.session.get().map(Arc::as_ref) {
             Some(Session::On(settings)) => Some(settings),
             Some(Session::Off) | None => None,
+        }
+    }
+
+    /// The clock of the rows that sessions are in: PostgreSQL's moments are moments, whatever the
+    /// site's clock.
+    pub fn clock<'a>(&self, sessions: &'a SessionSettings) -> &'a Clock {
+        static UTC: LazyLock<Clock> = LazyLock::new(Clock::default);
+        match self.database.get() {
+            Some(database) if database.label().starts_with("postgres") => &UTC,
+            _ => &sessions.clock,
         }
     }
 

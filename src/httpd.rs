@@ -10,6 +10,7 @@ mod authn_provider;
 mod authz_provider;
 mod child;
 mod directive;
+mod environment;
 mod ffi;
 mod group;
 mod guard;
@@ -22,6 +23,7 @@ mod registry;
 mod request;
 mod require_line;
 mod selfcheck;
+mod session;
 mod socache;
 mod tree;
 mod valid_user;
@@ -101,6 +103,7 @@ extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
         authn_provider::register(pool);
         authz_provider::register(pool);
         query::register(pool);
+        session::register();
     });
 }
 

@@ -89,6 +89,12 @@ impl Settings {
         }
     }
 
+    /// Whether only Django can have written a session, in a row or a file of its own; a client can
+    /// send any cookie.
+    pub fn is_kept_by_django(&self) -> bool {
+        self.engine != Engine::SignedCookies
+    }
+
     /// The session that a `Cookie` header names.
     ///
     /// # Errors

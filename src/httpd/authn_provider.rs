@@ -5,11 +5,10 @@ use super::child::KnownSite;
 use super::memo::Memo;
 use super::pool::Pool;
 use super::request::Request;
-use super::{authz_provider, bytes, child, ffi, guard, log};
+use super::{bytes, child, environment, ffi, guard, log};
 use crate::authn::{self, Decision, Proof, RealmHash, Reason};
 use crate::config::Unavailable;
 use crate::error::Error;
-use crate::user::User;
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
@@ -50,12 +49,12 @@ extern "C" fn check_password(
     // SAFETY: httpd hands us the request and both strings for this callback.
     let (request, user, password) = unsafe { (Request::new(raw), bytes(user), bytes(password)) };
     guard::guard_request(&request, ffi::authn_status_AUTH_GENERAL_ERROR, || {
-        clear_environment(&request);
+        environment::clear(&request);
         match decide(&request, request.top().memo(), user, password) {
             Ok((site, Decision::Granted(found, _))) => {
                 request.memo().grant(found.username.as_bytes(), &site, &found);
                 // Let in already: an outage in this moment sends nobody to the next provider.
-                if let Err(error) = set_environment(&request, &found) {
+                if let Err(error) = environment::set(&request, &found) {
                     fail(&request, user, "authentication", &error);
                     return ffi::authn_status_AUTH_GENERAL_ERROR;
                 }
@@ -140,43 +139,6 @@ fn failed(request: &Request<'_>, user: &[u8], error: &Error) -> ffi::authn_statu
         (Error::Unavailable { .. }, Unavailable::NotFound) => ffi::authn_status_AUTH_USER_NOT_FOUND,
         _ => ffi::authn_status_AUTH_GENERAL_ERROR,
     }
-}
-
-/// Nothing that another request of the chain, or the configuration, left under our names.
-fn clear_environment(request: &Request<'_>) {
-    let export = request.config().and_then(|config| config.export.get());
-    let variables = export.into_iter().flat_map(|export| export.variables());
-    for variable in request.top().memo().export(variables) {
-        request.unset_variable(&variable);
-    }
-}
-
-/// `AuthDjangoExport`, for the user whom we let in. What did not come with the row, as where a
-/// section within a sub-request exports more, is looked up.
-fn set_environment(request: &Request<'_>, user: &Arc<User>) -> Result<(), Error> {
-    let Some(config) = request.config() else { return Ok(()) };
-    let Some(export) = config.export.get() else { return Ok(()) };
-    let wants = export.wants(config.user_model.get().map(Arc::as_ref));
-    let found = match user.known.cover(&wants) {
-        true => Some(Arc::clone(user)),
-        false => {
-            authz_provider::user(request, user.username.as_bytes(), &wants)?.map(|(_, user)| user)
-        }
-    };
-    let Some(found) = found else { return Ok(()) };
-    for (variable, value) in export.values(&found) {
-        match value {
-            Ok(Some(value)) => request.set_variable(variable, &value),
-            Ok(None) => {}
-            Err(reason) if log::wants(request, log::Level::Debug) => {
-                let (name, uri) = (&user.username, request.uri());
-                let text = format!("user {name}: {variable} is not set for \"{uri}\": {reason}");
-                log::request(request, log::Level::Debug, &text);
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// What an outage means here.

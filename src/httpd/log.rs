@@ -15,6 +15,7 @@ pub(super) enum Level {
     Error = ffi::APLOG_ERR as isize,
     Warning = ffi::APLOG_WARNING as isize,
     Notice = ffi::APLOG_NOTICE as isize,
+    Info = ffi::APLOG_INFO as isize,
     Debug = ffi::APLOG_DEBUG as isize,
 }
 

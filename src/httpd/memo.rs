@@ -2,12 +2,13 @@
 //! The client's request, on top, remembers for its sub-requests; each remembers its own user.
 
 use super::child::KnownSite;
-use crate::authn::{Decision, RealmHash};
+use crate::authn::{self, Decision, RealmHash};
+use crate::config::{SecretKeys, Session};
 use crate::hashers::Hashers;
 use crate::query::Query;
 use crate::store::Patience;
 use crate::user::{User, Wants};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -22,6 +23,11 @@ pub(super) struct Memo {
     /// What Digest is verified by.
     pub(super) realm_hashes: Answers<RealmHash>,
     exported: RefCell<Vec<String>>,
+    sessions: RefCell<Vec<Known>>,
+    /// Whether a session's cookie, or that there was none, had a part in the answer.
+    session: Cell<bool>,
+    /// Whether the user whom we let in came by a session.
+    by_session: Cell<bool>,
     /// What the request may still wait for databases.
     pub(super) patience: Patience,
 }
@@ -38,6 +44,15 @@ struct Verified {
     username: Vec<u8>,
     password: Zeroizing<Vec<u8>>,
     decision: Decision,
+}
+
+/// A cookie that was read.
+struct Known {
+    site: Arc<KnownSite>,
+    session: Arc<Session>,
+    secret_key: Arc<SecretKeys>,
+    header: Zeroizing<Vec<u8>>,
+    answer: authn::Session,
 }
 
 struct LookedUp {
@@ -96,6 +111,62 @@ impl Memo {
             password: Zeroizing::new(password.to_vec()),
             decision: decision.clone(),
         });
+    }
+
+    /// Whose session this header was found to be.
+    pub(super) fn session(
+        &self,
+        site: &Arc<KnownSite>,
+        session: &Arc<Session>,
+        secret_key: &Arc<SecretKeys>,
+        header: &[u8],
+    ) -> Option<authn::Session> {
+        let sessions = self.sessions.borrow();
+        let known = sessions.iter().find(|known| {
+            Arc::ptr_eq(&known.site, site)
+                && Arc::ptr_eq(&known.session, session)
+                && Arc::ptr_eq(&known.secret_key, secret_key)
+                && *known.header == header
+        })?;
+        Some(known.answer.clone())
+    }
+
+    /// Keeps whose session this header was found to be.
+    pub(super) fn keep_session(
+        &self,
+        site: &Arc<KnownSite>,
+        session: &Arc<Session>,
+        secret_key: &Arc<SecretKeys>,
+        header: &[u8],
+        answer: &authn::Session,
+    ) {
+        self.sessions.borrow_mut().push(Known {
+            site: Arc::clone(site),
+            session: Arc::clone(session),
+            secret_key: Arc::clone(secret_key),
+            header: Zeroizing::new(header.to_vec()),
+            answer: answer.clone(),
+        });
+    }
+
+    /// A session's cookie, or that there is none, has a part in the answer.
+    pub(super) fn mark_session(&self) {
+        self.session.set(true);
+    }
+
+    /// Whether it had.
+    pub(super) fn session_decided(&self) -> bool {
+        self.session.get()
+    }
+
+    /// The user whom this very request was granted came by a session.
+    pub(super) fn came_by_session(&self) {
+        self.by_session.set(true);
+    }
+
+    /// Whether so.
+    pub(super) fn is_by_session(&self) -> bool {
+        self.by_session.get()
     }
 
     /// Keeps the names of variables that a request of the chain may have set; gives all of them.

@@ -4,6 +4,7 @@ use super::memo::Memo;
 use super::pool::Pool;
 use super::{bytes, ffi, module};
 use crate::config::Config;
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 
 /// A request, borrowed for one callback.
@@ -45,6 +46,80 @@ impl<'a> Request<'a> {
         let name = self.pool().c_str(name);
         // SAFETY: `new`; the name lives as long as the request.
         unsafe { (*self.raw).user = name };
+    }
+
+    /// Sets AUTH_TYPE.
+    pub(super) fn set_auth_type(&self, kind: &'static CStr) {
+        // SAFETY: `new`; httpd only reads the string.
+        unsafe { (*self.raw).ap_auth_type = kind.as_ptr().cast_mut() };
+    }
+
+    /// `AuthType` of this place; none where it is not set or `None`.
+    pub(super) fn auth_type(&self) -> Option<&'a [u8]> {
+        // SAFETY: `new`; the answer lives as long as the request.
+        let kind = unsafe { ffi::ap_auth_type(self.raw) };
+        // SAFETY: as above.
+        (!kind.is_null()).then(|| unsafe { bytes(kind) })
+    }
+
+    /// The method, as the client has sent it.
+    pub(super) fn method(&self) -> &'a [u8] {
+        // SAFETY: `new`; httpd's strings live as long as the request.
+        unsafe { bytes((*self.raw).method) }
+    }
+
+    /// A header of the client's; several of one name are one, with commas.
+    pub(super) fn header(&self, name: &CStr) -> Option<&'a [u8]> {
+        // SAFETY: `new`; the table is the request's own, and nobody changes it meanwhile.
+        unsafe { get((*self.raw).headers_in, name) }
+    }
+
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &CStr) -> Option<&'a [u8]> {
+        // SAFETY: as in `header`.
+        unsafe { get((*self.raw).subprocess_env, name) }
+    }
+
+    /// Whether the client wants something of another server by us.
+    pub(super) fn is_forward_proxy(&self) -> bool {
+        // SAFETY: `new`.
+        unsafe { (*self.raw).proxyreq == ffi::PROXYREQ_PROXY as c_int }
+    }
+
+    /// Sets a header that an answer of our own keeps, whatever its status.
+    pub(super) fn set_error_header(&self, name: &'static CStr, value: &str) {
+        let value = self.pool().c_str(value);
+        // SAFETY: `new`; the table is the request's own, and both strings live as long.
+        unsafe { ffi::apr_table_setn((*self.raw).err_headers_out, name.as_ptr(), value) };
+    }
+
+    /// Sets where a redirect leads.
+    pub(super) fn set_location(&self, url: &str) {
+        let url = self.pool().c_str(url);
+        // SAFETY: `new`; the table is the request's own, and both strings live as long.
+        unsafe { ffi::apr_table_setn((*self.raw).headers_out, c"Location".as_ptr(), url) };
+    }
+
+    /// What the client asked for, as its request line has it.
+    pub(super) fn unparsed_uri(&self) -> &'a [u8] {
+        // SAFETY: `new`; httpd's strings live as long as the request.
+        unsafe { bytes((*self.raw).unparsed_uri) }
+    }
+
+    /// Whether clients come by https: as the server is configured, not as they say.
+    pub(super) fn is_https(&self) -> bool {
+        // SAFETY: `new`; the answer is a static string.
+        unsafe { bytes(ffi::ap_run_http_scheme(self.raw)) == b"https" }
+    }
+
+    /// ServerName of the virtual host, with the port that it has there.
+    pub(super) fn server_name(&self) -> (&'a [u8], Option<u16>) {
+        // SAFETY: `new`; a server lives as long as the configuration.
+        unsafe {
+            let server = (*self.raw).server;
+            let port = (*server).port;
+            (bytes((*server).server_hostname), (port != 0).then_some(port))
+        }
     }
 
     /// Sets a variable of the environment.
@@ -94,6 +169,13 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The request that this one is a sub-request of.
+    pub(super) fn main(&self) -> Option<Self> {
+        // SAFETY: `new`; the request that this one comes from outlives it.
+        let raw = unsafe { (*self.raw).main };
+        (!raw.is_null()).then_some(Self { raw, callback: PhantomData })
+    }
+
     /// What this request remembers; one thread serves a request.
     pub(super) fn memo(&self) -> &'a Memo {
         // SAFETY: `new`; our value in the request's own vector is NULL until we put a memo there,
@@ -108,4 +190,15 @@ impl<'a> Request<'a> {
             &*memo
         }
     }
+}
+
+/// A value of a table of httpd's, none where it has none.
+///
+/// # Safety
+/// The table lives as long as `'a`, and nobody changes the value meanwhile.
+unsafe fn get<'a>(table: *const ffi::apr_table_t, name: &CStr) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    let value = unsafe { ffi::apr_table_get(table, name.as_ptr()) };
+    // SAFETY: as above; a value is a string.
+    (!value.is_null()).then(|| unsafe { bytes(value) })
 }
