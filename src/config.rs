@@ -212,13 +212,8 @@ impl Config {
         if let (Some(export), Some(model)) = (self.export.get(), self.user_model.get()) {
             export.check(model).map_err(|reason| format!("AuthDjangoExport: {reason}"))?;
         }
-        if let (Some(_), Some(model)) = (self.sessions(), self.user_model.get())
-            && model.query_name.is_some()
-        {
-            return Err("AuthDjangoSession: a session names its user by the primary key, which \
-                        query= of AuthDjangoUserModel cannot look up: name the table instead, or a \
-                        view of the database"
-                .into());
+        if let (Some(_), Some(model)) = (self.sessions(), self.user_model.get()) {
+            model.check_for_sessions()?;
         }
         match (self.database.get(), self.password.get()) {
             (Some(database), Some(_)) if !database.takes_password() => Err(format!(

@@ -32,6 +32,7 @@ mod queries;
 mod readme;
 mod requests;
 mod selfcheck;
+mod session;
 mod session_core;
 mod sqlite;
 mod store_mysql;

@@ -88,6 +88,7 @@ fn site() -> Site {
         floor: Floor::default(),
         identity: String::new(),
         stale: Stale::default(),
+        owners: Owners::default(),
     }
 }
 

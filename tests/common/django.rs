@@ -1,9 +1,9 @@
 //! Django itself: it makes the users, and it is asked what is right.
 
-use super::{is_root, required, run};
+use super::{directory, is_root, required, run};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A user of the reference project (`tests/django/populate.py`).
@@ -189,6 +189,90 @@ pub struct Session {
     pub data: String,
     /// In UTC, without the fraction of a second.
     pub expire_date: String,
+}
+
+/// The site's login page: Django's sessions of one engine.
+pub struct Sessions {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    engine: &'static str,
+    /// Where those of the engine `file` are.
+    pub files: PathBuf,
+}
+
+impl Sessions {
+    pub fn start(engine: &'static str, database: &str) -> Self {
+        let mut child = python("5.2", "sessions.py", database, "auth.User")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let questions = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, questions, answers, engine, files: directory("sessions") }
+    }
+
+    /// The words of AuthDjangoSession.
+    pub fn words(&self) -> String {
+        match self.engine {
+            "file" => format!("file path={}", self.files.display()),
+            engine => engine.to_owned(),
+        }
+    }
+
+    fn ask(&mut self, mut question: Value, mut settings: Value) -> Value {
+        if self.engine == "file" {
+            settings["SESSION_FILE_PATH"] = json!(self.files);
+        }
+        question["engine"] = json!(self.engine);
+        question["settings"] = settings;
+        writeln!(self.questions, "{question}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let mut reply: Value = serde_json::from_str(&line).unwrap();
+        assert!(reply.get("error").is_none(), "{question}: {reply}");
+        reply["answer"].take()
+    }
+
+    /// Logs in, and gives the value of the cookie.
+    pub fn log_in(&mut self, name: &str) -> String {
+        self.log_in_with(name, json!({}))
+    }
+
+    /// The same, where the settings differ from those of the reference project.
+    pub fn log_in_with(&mut self, name: &str, settings: Value) -> String {
+        text(&self.ask(json!({"login": name}), settings))
+    }
+
+    /// By another back end.
+    pub fn log_in_by(&mut self, backend: &str, name: &str) -> String {
+        text(&self.ask(json!({"login": name, "backend": backend}), json!({})))
+    }
+
+    pub fn anonymous(&mut self) -> String {
+        text(&self.ask(json!({"anonymous": true}), json!({})))
+    }
+
+    pub fn log_out(&mut self, cookie: &str) {
+        self.ask(json!({"logout": cookie}), json!({}));
+    }
+
+    pub fn expire(&mut self, cookie: &str) {
+        self.ask(json!({"expire": cookie}), json!({}));
+    }
+
+    pub fn change(&mut self, what: impl Into<String>) {
+        self.ask(json!({"change": [what.into()]}), json!({}));
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.files);
+    }
 }
 
 /// Django as a user of its own, whose connection stays open until it is told to close it.
