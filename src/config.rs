@@ -198,10 +198,12 @@ impl Config {
 
     /// What the Require lines of this place and its variables ask of a user's row.
     pub fn asks(&self) -> Wants {
-        match self.export.get() {
+        let mut wants = match self.export.get() {
             Some(export) => self.wants.or(&export.wants(self.user_model.get().map(Arc::as_ref))),
             None => self.wants.clone(),
-        }
+        };
+        wants.sessions |= self.sessions().is_some_and(|sessions| sessions.site.are_rows());
+        wants
     }
 
     /// Whether what one section says fits together.

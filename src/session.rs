@@ -89,6 +89,11 @@ impl Settings {
         }
     }
 
+    /// Whether the database keeps them.
+    pub fn are_rows(&self) -> bool {
+        self.engine == Engine::Row
+    }
+
     /// Whether only Django can have written a session, in a row or a file of its own; a client can
     /// send any cookie.
     pub fn is_kept_by_django(&self) -> bool {

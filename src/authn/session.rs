@@ -161,6 +161,7 @@ impl Asked<'_> {
         self.patience.ask(&**store, |deadline| store.get_by_id(model, self.wants, id, deadline))
     }
 
+    /// Django's last questions of a session: may its user log in, and is it of his present password?
     fn judge(&self, claims: &Claims, found: Found) -> Result<Arc<User>, Reason> {
         let Sessions { settings, keys, .. } = self.sessions;
         let user = active(found)?;
@@ -171,3 +172,6 @@ impl Asked<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

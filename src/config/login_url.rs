@@ -66,9 +66,12 @@ impl LoginUrl {
         }
         let mut url = self.page.clone();
         let mut mark = '?';
-        for part in self.query.iter().cloned().chain(
-            (!next.is_empty()).then(|| format!("next={}", quote(&next))),
-        ) {
+        for part in self
+            .query
+            .iter()
+            .cloned()
+            .chain((!next.is_empty()).then(|| format!("next={}", quote(&next))))
+        {
             url.push(mark);
             url.push_str(&part);
             mark = '&';
@@ -108,7 +111,9 @@ fn path_and_query(uri: &[u8]) -> String {
     let mut text = String::from("/");
     for &byte in path.iter().skip_while(|&&byte| byte == b'/') {
         match byte {
-            b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => percent(&mut text, byte),
+            b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                percent(&mut text, byte)
+            }
             _ if byte.is_ascii_graphic() => text.push(char::from(byte)),
             _ => percent(&mut text, byte),
         }
@@ -137,14 +142,18 @@ fn percent(text: &mut String, byte: u8) {
 impl FromWords for LoginUrl {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         let [url] = words else {
-            return Err("takes one word: LOGIN_URL as a path (/accounts/login/) or with http:// or \
+            return Err(
+                "takes one word: LOGIN_URL as a path (/accounts/login/) or with http:// or \
                         https://, never the name of a view"
-                .into());
+                    .into(),
+            );
         };
         if !url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte)) {
-            return Err("a URL has no spaces, control characters, backslashes or quotes, and is of \
+            return Err(
+                "a URL has no spaces, control characters, backslashes or quotes, and is of \
                         ASCII: write others as %20"
-                .into());
+                    .into(),
+            );
         }
         let (rest, fragment) = match url.find('#') {
             Some(at) => url.split_at(at),
@@ -214,7 +223,10 @@ mod tests {
             ("/login/", "/login/?next=/a/b%3Fc%3Dd%26e%3D%252F"),
             ("/login/?x=y&next=/z", "/login/?x=y&next=/a/b%3Fc%3Dd%26e%3D%252F"),
             ("/login/?next=/z#f", "/login/?next=/a/b%3Fc%3Dd%26e%3D%252F#f"),
-            ("https://site.example/login", "https://site.example/login?next=/a/b%3Fc%3Dd%26e%3D%252F"),
+            (
+                "https://site.example/login",
+                "https://site.example/login?next=/a/b%3Fc%3Dd%26e%3D%252F",
+            ),
             (
                 "https://SITE.example:443/login",
                 "https://SITE.example:443/login?next=/a/b%3Fc%3Dd%26e%3D%252F",
@@ -284,9 +296,23 @@ mod tests {
     #[test]
     fn what_is_no_address_of_a_page_is_refused() {
         for wrong in [
-            "", "login", "//evil.example", "/\\evil.example", "\\\\evil.example", "/a b", "/a\u{7f}",
-            "ftp://host/", "javascript:alert(1)", "https://", "https:///login", "http://user@host/",
-            "http://host:port/", "http://host:99999/", "/\u{e9}", "admin:login", "/\"",
+            "",
+            "login",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/a b",
+            "/a\u{7f}",
+            "ftp://host/",
+            "javascript:alert(1)",
+            "https://",
+            "https:///login",
+            "http://user@host/",
+            "http://host:port/",
+            "http://host:99999/",
+            "/\u{e9}",
+            "admin:login",
+            "/\"",
         ] {
             assert!(LoginUrl::from_words(&[wrong]).is_err(), "{wrong:?}");
         }

@@ -47,9 +47,11 @@ impl SecretKeys {
 impl FromWords for SecretKeys {
     fn from_words(words: &[&str]) -> Result<Self, String> {
         if words.is_empty() {
-            return Err("needs file:PATH, env:NAME or exec:PROGRAM of SECRET_KEY, in quotes where \
+            return Err(
+                "needs file:PATH, env:NAME or exec:PROGRAM of SECRET_KEY, in quotes where \
                         it has spaces, and one of each of SECRET_KEY_FALLBACKS"
-                .into());
+                    .into(),
+            );
         }
         let secret = |word: &&str| {
             Source::parse(word).map(|source| Arc::new(Secret::new("AuthDjangoSecretKey", source)))

@@ -57,10 +57,12 @@ fn on(engine: &str, words: &[&str]) -> Result<SessionSettings, String> {
         ("db" | "cached_db", None) => Engine::Row,
         ("signed_cookies", None) => Engine::SignedCookies,
         ("cache", None) => {
-            return Err("sessions that are in a cache alone cannot be read: set SESSION_ENGINE to \
+            return Err(
+                "sessions that are in a cache alone cannot be read: set SESSION_ENGINE to \
                         django.contrib.sessions.backends.cached_db, which asks the cache first as \
                         well, and say cached_db here"
-                .into());
+                    .into(),
+            );
         }
         (other, None) => {
             return Err(format!("\"{other}\" is none of db, cached_db, signed_cookies, file, off"));

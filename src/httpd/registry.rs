@@ -72,8 +72,10 @@ pub(super) fn check() -> Result<(), &'static str> {
                     AuthDjangoSecretKey file:PATH to its section or to the server");
     }
     if registry.sessions && registry.databases.is_empty() {
-        return Err("AuthDjangoSession needs the database of its users: add AuthDjangoDatabase to \
-                    its section or to the server");
+        return Err(
+            "AuthDjangoSession needs the database of its users: add AuthDjangoDatabase to \
+                    its section or to the server",
+        );
     }
     Ok(())
 }

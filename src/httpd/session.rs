@@ -246,9 +246,7 @@ extern "C" fn check_authn(raw: *mut ffi::request_rec) -> c_int {
         }
         let Some(asked) = Asked::new(request) else { return DECLINED };
         match asked.look() {
-            Ok((site, authn::Session::Of(user))) if asked.is_allowed() => {
-                asked.admit(&site, &user)
-            }
+            Ok((site, authn::Session::Of(user))) if asked.is_allowed() => asked.admit(&site, &user),
             Ok((_, authn::Session::Of(user))) if !asked.sessions.optional => {
                 if log::wants(&request, Level::Info) {
                     let method = String::from_utf8_lossy(request.method());

@@ -42,7 +42,9 @@ impl<'a> Headers<'a> {
             return false;
         }
         match (self.sec_fetch_mode, self.sec_fetch_dest) {
-            (Some(mode), dest) => mode == b"navigate" && dest.is_none_or(|dest| dest == b"document"),
+            (Some(mode), dest) => {
+                mode == b"navigate" && dest.is_none_or(|dest| dest == b"document")
+            }
             (None, Some(dest)) => dest == b"document",
             (None, None) => self.accept.is_some_and(|accept| {
                 accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
@@ -64,12 +66,7 @@ impl<'a> Headers<'a> {
 mod tests {
     use super::*;
 
-    fn headers<'a>(
-        mode: &'a str,
-        dest: &'a str,
-        with: &'a str,
-        accept: &'a str,
-    ) -> Headers<'a> {
+    fn headers<'a>(mode: &'a str, dest: &'a str, with: &'a str, accept: &'a str) -> Headers<'a> {
         let some = |text: &'a str| (!text.is_empty()).then_some(text.as_bytes());
         Headers {
             sec_fetch_mode: some(mode),
