@@ -181,15 +181,20 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The one line of an error, and what the client is told.
-    fn failed(&self, error: &Error) -> c_int {
+    /// The one line of an error.
+    fn tell_error(&self, error: &Error) {
         let request = &self.request;
         log::request_limited(request, Level::Error, &error.kind(), || {
             format!("session: authentication error for \"{}\": {error}", request.uri())
         });
+    }
+
+    /// It, and what the client is told.
+    fn failed(&self, error: &Error) -> c_int {
+        self.tell_error(error);
         match error {
             Error::Unavailable { .. } => {
-                request.set_error_header(c"Retry-After", RETRY_AFTER);
+                self.request.set_error_header(c"Retry-After", RETRY_AFTER);
                 ffi::HTTP_SERVICE_UNAVAILABLE as c_int
             }
             _ => ffi::HTTP_INTERNAL_SERVER_ERROR as c_int,
@@ -279,7 +284,7 @@ extern "C" fn force_authn(raw: *mut ffi::request_rec) -> c_int {
             Ok((_, authn::Session::Of(_))) if asked.is_allowed() => ffi::OK as c_int,
             Ok(_) => DECLINED,
             Err(error) => {
-                asked.failed(&error);
+                asked.tell_error(&error);
                 DECLINED
             }
         }
