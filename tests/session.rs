@@ -280,6 +280,7 @@ fn a_browser_is_sent_to_the_login_page_and_back() {
         // Who does not come to look is told so, and a script's user is not asked for a password.
         let xhr = format!("X-Requested-With: XMLHttpRequest\r\n{NAVIGATE}");
         let picture = "Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\nAccept: image/png\r\n";
+        let frame = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\nAccept: text/html\r\n";
         for (method, path, headers, asked) in [
             ("GET", "/members/", "", true),
             ("GET", "/members/", "Accept: */*\r\n", true),
@@ -289,6 +290,7 @@ fn a_browser_is_sent_to_the_login_page_and_back() {
             ("GET", "/members/", &format!("{NAVIGATE}X-Test: never\r\n"), true),
             ("GET", "/members/", FETCH, false),
             ("GET", "/members/", picture, false),
+            ("GET", "/members/", frame, false),
             ("GET", "/members/", &xhr, false),
             ("GET", "/alone/", "", false),
             ("GET", "/alone/", FETCH, false),

@@ -54,7 +54,9 @@ impl<'a> Headers<'a> {
 
     /// Whether a page has asked for it: by a script, as a picture, in a frame.
     pub(super) fn is_part_of_a_page(&self) -> bool {
-        self.is_by_script() || self.sec_fetch_mode.is_some_and(|mode| mode != b"navigate")
+        self.is_by_script()
+            || self.sec_fetch_mode.is_some_and(|mode| mode != b"navigate")
+            || self.sec_fetch_dest.is_some_and(|dest| dest != b"document")
     }
 
     fn is_by_script(&self) -> bool {
@@ -82,7 +84,7 @@ mod tests {
             ("navigate", "document", "", "text/html", true, false),
             ("navigate", "document", "", "*/*", true, false),
             ("navigate", "", "", "", true, false),
-            ("navigate", "iframe", "", "text/html", false, false),
+            ("navigate", "iframe", "", "text/html", false, true),
             ("no-cors", "image", "", "image/png,*/*", false, true),
             ("cors", "empty", "", "text/html", false, true),
             ("same-origin", "empty", "", "*/*", false, true),
