@@ -111,7 +111,7 @@ fn every_answer(engine: &'static str, mpm: &str) {
         alice[1..].to_owned(),
         alice[..alice.len() - 1].to_owned(),
         format!("{alice}x"),
-        format!("x{}", &alice[1..]),
+        format!("{}{}", if alice.starts_with('x') { 'y' } else { 'x' }, &alice[1..]),
         alice.to_uppercase(),
         format!("../{alice}"),
         format!("{alice}%00"),
