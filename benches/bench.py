@@ -17,9 +17,10 @@ import load
 import measure
 import plot
 import report
-from database import Cluster
+from database import SESSION, Cluster
 from figures import Figures
 from httpd import Httpd, make_files
+from nginx import Nginx
 from sites import ROOT, VENV, columns
 
 CONNECTIONS = (1, 16, 64)
@@ -36,17 +37,16 @@ class Bench:
     def __init__(self, state, cluster, made, figures, seconds):
         self.state, self.cluster, self.columns, self.figures, self.seconds = state, cluster, made, figures, seconds
         self.by_key = {column.key: column for column in made}
-        self.servers, self.cookie, self.statement = {}, None, None
+        self.servers, self.statement = {}, None
         self.headers = {"one": load.basics(["one"]), "crowd": load.basics(load.WARM)}
         for who, lines in self.headers.items():
             (state / who).write_text("\n".join(lines) + "\n")
+        (state / "session").write_text(f"Cookie: sessionid={SESSION}\n")
 
     def first(self, column):
         """Memory after 1,000 requests, and queries for each: before anything else is asked of a child."""
         server = self.servers[column.key]
-        if column.kind == "view":
-            self.cookie = load.session(server)
-            (self.state / "session").write_text(self.cookie + "\n")
+        if column.kind == "browser":
             return
         few = column.kind == "hash"
         for rule in RULES if column.group else RULES[:1]:
@@ -65,7 +65,7 @@ class Bench:
                 self.statement = logged[-1]
 
     def cell(self, number, column, rule, who, connections):
-        if column.kind == "view":
+        if column.kind == "browser":
             if who != "one":
                 return
             found = load.wrk(self.servers[column.key], column.path(rule), self.state / "session", connections, self.seconds)
@@ -103,7 +103,7 @@ class Bench:
         # A column that hashes takes a long time for these: each has a round of its own, mod_wsgi the first.
         slow = sorted((column.key for column in self.columns if column.kind == "hash"), reverse=True)[number:number + 1]
         for column in self.columns:
-            if column.kind == "view" or (column.kind == "hash" and column.key not in slow):
+            if column.kind == "browser" or (column.kind == "hash" and column.key not in slow):
                 continue
             server = self.servers[column.key]
             times = 1 if column.kind == "hash" else 20
@@ -154,7 +154,7 @@ def main():
         load.make_repository(state)
         bench = Bench(state, cluster, columns(state, cluster, state / "users.json", iterations), figures, seconds)
         for column in bench.columns:
-            bench.servers[column.key] = Httpd(state, column)
+            bench.servers[column.key] = (Nginx if column.key == "nginx" else Httpd)(state, column)
             stack.callback(bench.servers[column.key].stop)
             bench.first(column)
         for number in range(rounds):

@@ -12,6 +12,8 @@ from httpd import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 PASSWORD = "bench secret"
+# Of the session of `one`, in all databases.
+SESSION = "b" * 32
 # httpd's own query for mod_authz_dbd, over Django's tables.
 GROUPS = (
     "SELECT g.name FROM auth_group g JOIN auth_user_groups m ON m.group_id = g.id "
@@ -67,7 +69,7 @@ class Cluster:
 
     def populate(self, kept):
         """Django's version and iterations."""
-        made = django("populate.py", self.url("django"), kept, PASSWORD).split()
+        made = django("populate.py", self.url("django"), kept, PASSWORD, SESSION).split()
         sha = "{SHA}" + base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
         bcrypt = subprocess.check_output(["htpasswd", "-nbBC", "12", "x", PASSWORD], text=True).split(":")[1].strip()
         for name, encoded in (("dbd_sha", sha), ("dbd_bcrypt", bcrypt)):
@@ -122,7 +124,7 @@ def sqlite(state, kept, wal):
     folder = state / ("wal" if wal else "sqlite")
     folder.mkdir()
     path = folder / "db.sqlite3"
-    django("populate.py", str(path), kept, PASSWORD)
+    django("populate.py", str(path), kept, PASSWORD, SESSION)
     if wal:
         import sqlite3
 

@@ -58,12 +58,6 @@ def warm(server, rule="user"):
     each_once(server, f"/{rule}/file.txt", basics([*WARM, "one"]), 4)
 
 
-def session(server):
-    """The cookie of a browser that logged in to Django."""
-    url = f"http://127.0.0.1:{server.port}/open-session/?username=one&password={PASSWORD.replace(' ', '%20')}"
-    return "Cookie: " + urllib.request.urlopen(url, timeout=30).headers["Set-Cookie"].split(";")[0]
-
-
 def listing(server):
     """Seconds for one listing of 30 files, None where it takes too long."""
     asked = urllib.request.Request(f"http://127.0.0.1:{server.port}/user/listing/")

@@ -1,8 +1,8 @@
 """The site that `make bench` asks for: run in target/venv with DJANGO_DB, and a file that keeps the hashes.
 
 `one` and `slow00` to `slow63` have Django's default hash, each with a salt of its own; `user0000` to `user0999` have a
-cheap one, for what is measured only after it was verified. All are in the group, and `one` may do what the X-Sendfile
-example asks. Prints the version of Django and its iterations.
+cheap one, for what is measured only after it was verified. All are in the group; `one` may do what the X-Sendfile
+example asks, and has a session. Prints the version of Django and its iterations.
 """
 import concurrent.futures
 import json
@@ -13,8 +13,10 @@ import django
 
 django.setup()
 
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import PBKDF2PasswordHasher as Default
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 
 CHEAP = 1000
@@ -25,7 +27,7 @@ def row(name):
     return name, Default().encode(password, f"{name:x<22}", iterations)
 
 
-kept, password = pathlib.Path(sys.argv[1]), sys.argv[2]
+kept, password, session_key = pathlib.Path(sys.argv[1]), *sys.argv[2:]
 if kept.exists():
     rows = json.loads(kept.read_text())
 else:
@@ -39,5 +41,12 @@ User.objects.bulk_create(User(username=name, password=encoded) for name, encoded
 User.groups.through.objects.bulk_create(
     User.groups.through(user_id=key, group_id=group.pk) for key in User.objects.values_list("pk", flat=True)
 )
-User.objects.get(username="one").user_permissions.add(Permission.objects.get(codename="view_group"))
+one = User.objects.get(username="one")
+one.user_permissions.add(Permission.objects.get(codename="view_group"))
+session = SessionStore(session_key)
+session.update({
+    SESSION_KEY: str(one.pk), BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+    HASH_SESSION_KEY: one.get_session_auth_hash(),
+})
+session.save(must_create=True)
 print(django.get_version(), Default.iterations)

@@ -63,6 +63,13 @@ def goals(figures):
         yield f"{key}, 64 connections, against mod_wsgi + Django: requests/s", _rates(
             figures, key, "wsgi", MANY), "times its", aim, True
     yield "private memory of a child beside no authentication", _memory(figures), "MiB more", 3, False
+    for key in ("session", "session-sqlite"):
+        for other, name, aim in (
+            ("none", "no authentication", 0.85), ("view", "a Django view with X-Sendfile", 25),
+            ("nginx", "nginx auth_request to Django", 20),
+        ):
+            yield f"{key}, 64 connections, against {name}: requests/s", _rates(
+                figures, key, other, [("user", "one", 64)]), "times its", aim, True
     for key in ("row", "watch"):
         yield f"{key}, verified users in the storm: p99, and the logins progress", _calm(
             figures, key), "of 3 times or + 10 ms", 1, False

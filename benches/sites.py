@@ -5,7 +5,7 @@ import hashlib
 import os
 import pathlib
 
-from database import GROUPS, PASSWORD, names, sqlite
+from database import GROUPS, PASSWORD, django, names, sqlite
 from httpd import Httpd
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -17,7 +17,8 @@ DAY = 86400
 
 @dataclasses.dataclass
 class Column:
-    """A configuration; `kind` is what its requests cost: `file`, `hash` (one each), or `view` (Python)."""
+    """A configuration; `kind` is who asks: a client whose password is known (`file`) or is hashed each time (`hash`), or a
+    `browser` with a session of Django's."""
 
     key: str
     label: str
@@ -29,13 +30,14 @@ class Column:
     environment: dict = dataclasses.field(default_factory=dict)
     ours: bool = False
     database: bool = True
+    place: str = ""
 
     @property
     def rules(self):
         return [rule for rule in ("user", "group") if getattr(self, rule) or (rule == "user" and self.key == "none")]
 
     def path(self, rule):
-        return "/downloads/file.txt" if self.kind == "view" else f"/{rule}/file.txt"
+        return self.place or f"/{rule}/file.txt"
 
 
 def both(key, label, provider, group, extra="", **more):
@@ -91,7 +93,7 @@ def wsgi(cluster):
 
 def view(state, cluster, iterations):
     """apache/examples/xsendfile.conf as it stands: a view of Django decides, by the browser's session."""
-    column = ours(state, "view", "X-Sendfile, a Django view", iterations, cluster.url("apache"), kind="view")
+    column = ours(state, "view", "X-Sendfile, a Django view", iterations, cluster.url("apache"), kind="browser", place="/downloads/file.txt")
     column.modules, column.ours, column.group = ("wsgi", "xsendfile"), False, ""
     defines = {
         "FILES": state / "htdocs/user", "PROJECT": f"{ROOT}/benches:{ROOT}/tests/django",
@@ -106,6 +108,26 @@ def view(state, cluster, iterations):
     return column
 
 
+def session(state, key, label, iterations, url, **more):
+    """Ours, for a browser that has logged in to Django."""
+    secret = state / "secret_key"
+    if not secret.exists():
+        secret.write_text(django("secret_key.py", ":memory:"))
+        secret.chmod(0o640)
+    column = ours(state, key, label, iterations, url, kind="browser", **more)
+    column.server += f"\nAuthDjangoSecretKey file:{secret}\nAuthDjangoSession db\n"
+    return column
+
+
+def nginx(state, cluster):
+    """nginx asks Django, by gunicorn, about each request (auth_request)."""
+    return Column(
+        "nginx", "nginx auth_request, Django", kind="browser", user="auth_request", group="",
+        environment={"DJANGO_DB": cluster.url("django"), "DJANGO_SETTINGS_MODULE": "bench_settings",
+                     "PYTHONPATH": f"{ROOT}/benches:{ROOT}/tests/django", "REMOTE_FILES": str(state / "htdocs/user")},
+    )
+
+
 def columns(state, cluster, kept, iterations):
     """All of them, from the one that costs nothing to ours."""
     socket = cluster.url("apache")
@@ -118,6 +140,7 @@ def columns(state, cluster, kept, iterations):
             modules=("authn_socache",)),
         wsgi(cluster),
         view(state, cluster, iterations),
+        nginx(state, cluster),
         ours(state, "cold", "this module, cold", iterations, socket, kind="hash", timeout="off"),
         ours(state, "row", "this module, row read", iterations, socket),
     ]
@@ -126,7 +149,11 @@ def columns(state, cluster, kept, iterations):
     if triggers.exists() and Httpd.accepts(state, f"AuthDjangoDatabase {watched}"):
         cluster.psql("-v", "channel=bench", "-f", str(triggers))
         made.append(ours(state, "watch", "this module, watch=", iterations, watched))
+        made.append(session(state, "session", "this module, a session, watch=", iterations, watched))
     for key, label in (("sqlite", "this module, SQLite"), ("wal", "this module, SQLite in WAL")):
         path = sqlite(state, kept, key == "wal")
         made.append(ours(state, key, label, iterations, f"sqlite:{path}", database=False))
+        if key == "sqlite":
+            label = "this module, a session, SQLite"
+            made.append(session(state, "session-sqlite", label, iterations, f"sqlite:{path}", database=False))
     return made

@@ -71,6 +71,7 @@ bench_packages() {
     need wrk "asks as fast as it is answered"
     need apache2-utils "htpasswd, for bcrypt" /usr/bin/htpasswd
     need libaprutil1-dbd-pgsql "mod_authn_dbd with PostgreSQL, to compare with"
+    need nginx-light "auth_request, to compare with" /usr/sbin/nginx
 }
 
 # What a package's own scripts would do to the system's servers (make a PostgreSQL cluster, start

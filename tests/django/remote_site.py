@@ -43,6 +43,11 @@ def login(request):
     return HttpResponse()
 
 
+def may(request):
+    """For a server that asks before it serves."""
+    return HttpResponse(status=204 if request.user.is_authenticated else 401)
+
+
 def download(request, name):
     """Decides, and leaves the file itself to mod_xsendfile."""
     if not request.user.has_perm("auth.view_group"):
@@ -53,6 +58,7 @@ def download(request, name):
 
 urlpatterns = [
     path("open-session/", login),
+    path("may/", may),
     path("downloads/<path:name>", download),
     # Where the example does not let a view name a file.
     path("elsewhere/<path:name>", download),
