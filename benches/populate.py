@@ -5,6 +5,7 @@ cheap one, for what is measured only after it was verified. All are in the group
 example asks, and has a session. Prints the version of Django and its iterations.
 """
 import concurrent.futures
+import datetime
 import json
 import pathlib
 import sys
@@ -17,7 +18,9 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.hashers import PBKDF2PasswordHasher as Default
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.utils import timezone
 
 CHEAP = 1000
 
@@ -43,10 +46,11 @@ User.groups.through.objects.bulk_create(
 )
 one = User.objects.get(username="one")
 one.user_permissions.add(Permission.objects.get(codename="view_group"))
-session = SessionStore(session_key)
-session.update({
-    SESSION_KEY: str(one.pk), BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
-    HASH_SESSION_KEY: one.get_session_auth_hash(),
-})
-session.save(must_create=True)
+Session.objects.create(
+    session_key=session_key, expire_date=timezone.now() + datetime.timedelta(days=1),
+    session_data=SessionStore().encode({
+        SESSION_KEY: str(one.pk), BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+        HASH_SESSION_KEY: one.get_session_auth_hash(),
+    }),
+)
 print(django.get_version(), Default.iterations)

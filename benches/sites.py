@@ -147,7 +147,7 @@ def columns(state, cluster, kept, iterations):
     triggers = ROOT / "apache/authnz_django_watch.sql"
     watched = f"{socket} watch=bench"
     if triggers.exists() and Httpd.accepts(state, f"AuthDjangoDatabase {watched}"):
-        cluster.psql("-v", "channel=bench", "-f", str(triggers))
+        cluster.psql("-v", "channel=bench", "-v", "sessions=django_session", "-f", str(triggers))
         made.append(ours(state, "watch", "this module, watch=", iterations, watched))
         made.append(session(state, "session", "this module, a session, watch=", iterations, watched))
     for key, label in (("sqlite", "this module, SQLite"), ("wal", "this module, SQLite in WAL")):
