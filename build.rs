@@ -58,6 +58,7 @@ fn apxs(variable: &str) -> Result<String, String> {
 fn bindings(flags: &[String]) -> Result<(), String> {
     let functions = [
         "authnz_django_.*",
+        "ap_add_output_filter_handle",
         "ap_auth_type",
         "ap_check_cmd_context",
         "ap_exists_config_define",
@@ -69,10 +70,14 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "ap_global_mutex_create",
         "ap_hook_(check_authn|check_config|child_init|force_authn|note_auth_failure)",
         "ap_hook_(post_config|pre_config|test_config)",
+        "ap_hook_insert_(error_)?filter",
         "ap_lookup_provider",
         "ap_mpm_query",
         "ap_mutex_register",
+        "ap_pass_brigade",
         "ap_register_(auth_)?provider",
+        "ap_register_output_filter",
+        "ap_remove_output_filter",
         "ap_run_http_scheme",
         "ap_retained_data_(create|get)",
         "ap_state_query",
@@ -81,7 +86,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "apr_pool_cleanup_register",
         "apr_pool_(create_ex|destroy)",
         "apr_pstrmemdup",
-        "apr_table_(get|setn|unset)",
+        "apr_table_(get|getm|mergen|setn|unset)",
     ];
     let types = [
         "ap_socache_hints",
@@ -90,12 +95,14 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "authn_status",
         "authz_provider",
         "authz_status",
+        "ap_filter_type",
         "module",
     ];
     let constants = [
         "ACCESS_CONF",
         "APLOG_(CRIT|DEBUG|ERR|INFO|NOTICE|WARNING)",
         "APR_HOOK_(MIDDLE|REALLY_LAST)",
+        "APR_EGENERAL",
         "APR_SUCCESS",
         "AP_AUTH_INTERNAL_PER_CONF",
         "AP_EXPR_FLAG_STRING_RESULT",

@@ -12,6 +12,7 @@
 #include "ap_socache.h"
 #include "mod_auth.h"
 #include "unixd.h"
+#include "util_filter.h"
 #include "util_mutex.h"
 #include "apr_global_mutex.h"
 #include "shim.h"

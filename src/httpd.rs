@@ -8,6 +8,7 @@
 
 mod authn_provider;
 mod authz_provider;
+mod cache_control;
 mod child;
 mod directive;
 mod environment;
@@ -104,6 +105,7 @@ extern "C" fn register_hooks(pool: *mut ffi::apr_pool_t) {
         authz_provider::register(pool);
         query::register(pool);
         session::register();
+        cache_control::register();
     });
 }
 
@@ -138,6 +140,7 @@ extern "C" fn post_config(
     let (pool, server) = unsafe { (Pool::new(pool), Server::new(server)) };
     guard(ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
         let round = round();
+        cache_control::begin(registry::takes_sessions());
         let loaded = registry::load(round).and_then(|mut told| {
             told.extend(start_shared(pool, main, round)?);
             Ok(told)

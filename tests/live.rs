@@ -33,6 +33,7 @@ mod readme;
 mod requests;
 mod selfcheck;
 mod session;
+mod session_caches;
 mod session_core;
 mod sqlite;
 mod store_mysql;

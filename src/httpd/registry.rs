@@ -80,6 +80,11 @@ pub(super) fn check() -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether a section takes sessions.
+pub(super) fn takes_sessions() -> bool {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).sessions
+}
+
 /// Every database of the configuration.
 pub(super) fn databases() -> Vec<Arc<Database>> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).databases.clone()

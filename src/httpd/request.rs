@@ -178,16 +178,22 @@ impl<'a> Request<'a> {
 
     /// What this request remembers; one thread serves a request.
     pub(super) fn memo(&self) -> &'a Memo {
-        // SAFETY: `new`; our value in the request's own vector is NULL until we put a memo there,
+        self.known_memo().unwrap_or_else(|| {
+            let memo = self.pool().allocate(Memo::default());
+            // SAFETY: `new`; the vector is the request's own, and the memo lives in its pool.
+            unsafe {
+                ffi::ap_set_module_config((*self.raw).request_config, module(), memo.cast());
+                &*memo
+            }
+        })
+    }
+
+    /// The same, where there is something that it remembers.
+    pub(super) fn known_memo(&self) -> Option<&'a Memo> {
+        // SAFETY: `new`; our value in the request's own vector is NULL until `memo` puts one there,
         // which lives in the pool of the request.
         unsafe {
-            let vector = (*self.raw).request_config;
-            let mut memo = ffi::ap_get_module_config(vector, module()).cast::<Memo>();
-            if memo.is_null() {
-                memo = self.pool().allocate(Memo::default());
-                ffi::ap_set_module_config(vector, module(), memo.cast());
-            }
-            &*memo
+            ffi::ap_get_module_config((*self.raw).request_config, module()).cast::<Memo>().as_ref()
         }
     }
 }
