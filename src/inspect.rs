@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::authn::Site;
+mod sessions;
+
+use crate::authn::{Sessions, Site};
 use crate::error::Error;
 use crate::hashers::{Alone, Floor, Hashers, Usage};
 use crate::store::{Fact, MOST_PASSWORDS, Part};
@@ -60,11 +62,13 @@ const NOBODY: &str = "nobody, asked for by the self-check";
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Looks at everything that logins at `site` need. `asked` is what the Require lines ask for
-/// beyond that. Each finding is told as soon as it is found.
+/// beyond that, `sessions` how they are read where they are. Each finding is told as soon as it is
+/// found.
 pub fn inspect(
     site: &Site,
     hashers: &Hashers,
     asked: &Wants,
+    sessions: Option<Sessions<'_>>,
     capacity: Capacity,
     tell: &mut dyn FnMut(Finding),
 ) {
@@ -73,6 +77,9 @@ pub fn inspect(
         return;
     }
     let Some(query) = inspection.selects(asked) else { return };
+    if let Some(sessions) = sessions {
+        inspection.sessions(sessions);
+    }
     inspection.passwords();
     inspection.login(query);
 }

@@ -16,7 +16,7 @@ use warnings;
 # part => what it may use beside itself; lib.rs is the map of all and may name any.
 my %may = (
     httpd   => 'config authn authz cache hashing query store user error hashers secret inspect',
-    inspect => 'authn store hashers user error',
+    inspect => 'authn store hashers query session user error',
     config  => 'user query cache hashing hashers store secret session error',
     authn   => 'store hashers hashing cache session config query user error',
     authz   => 'store query user error',

@@ -1,6 +1,7 @@
 //! `apachectl -t -D DUMP_DJANGO`: what it says of configurations that work and that do not.
 
 use crate::common::cluster::{Cluster, PASSWORD, ids, sqlite};
+use crate::common::django::Sessions;
 use crate::common::httpd::{PROGRAM, Setup, free_port};
 use crate::common::mariadb::Mariadb;
 use crate::common::{certificate, command_as};
@@ -537,4 +538,42 @@ fn a_plain_test_asks_nobody() {
 fn nothing_to_look_at_is_said() {
     let report = check("");
     report.line("no AuthDjangoDatabase is set anywhere");
+}
+
+#[test]
+fn sessions_are_tried_with_the_keys() {
+    let (database, _) = sqlite("auth.User");
+    let url = database.to_str().unwrap();
+    let key = "the reference project has nothing to hide";
+    let check = |keys: &str, [first, second]: [&str; 2]| {
+        let config = format!(
+            "AuthDjangoDatabase sqlite:{url}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+             AuthDjangoSecretKey {keys}\n\
+             <Location /media>\nAuthDjangoSession db optional\n</Location>\n"
+        );
+        let (dir, _) = Setup::new("selfcheck", config).write();
+        let mut command = Command::new(&*PROGRAM);
+        command.args(["-t", "-D", "DUMP_DJANGO", "-f"]).arg(dir.join("httpd.conf"));
+        let report = report(command.env("FIRST", first).env("SECOND", second));
+        fs::remove_dir_all(dir).unwrap();
+        assert!(!report.out.contains(key), "{}", report.out);
+        // Some users' passwords are broken on purpose.
+        let failed = report.out.contains("FAIL sessions");
+        assert_eq!(failed, report.out.contains("none counts"), "{}", report.out);
+        report
+    };
+    let none = check("env:FIRST", [key, ""]);
+    none.line("sessions: there are none yet");
+    let mut site = Sessions::start("db", url);
+    let cookie = site.log_in("alice");
+    site.anonymous();
+    let right = check("env:FIRST env:SECOND", ["a newer key", key]);
+    right.line("sessions too; AuthDjangoSecretKey: 2 keys");
+    right.line("sessions: the newest 2 are signed with AuthDjangoSecretKey, 1 of them of users");
+    assert!(!right.out.contains(&cookie), "{}", right.out);
+    let wrong = check("env:FIRST", ["a newer key", ""]);
+    wrong.failed(&["sessions: of the newest 2 none counts", "SECRET_KEY of this site"]);
+    let newer = serde_json::json!({"SECRET_KEY": "a newer key"});
+    site.log_in_with("bob", newer);
+    check("env:FIRST", ["a newer key", ""]).line("warn sessions: of the newest 3 2 do not count");
 }

@@ -9,7 +9,9 @@ use super::guard::guard;
 use super::log::Server;
 use super::tree::Node;
 use super::{child, ffi, module};
+use crate::authn::Sessions;
 use crate::config::Config;
+use crate::error::Error;
 use crate::inspect::{Capacity, Finding, Verdict, inspect};
 use crate::user::Wants;
 use std::ffi::{CStr, CString, c_int};
@@ -110,6 +112,9 @@ fn targets(notes: &Notes) -> Vec<Target> {
             Some(target) => {
                 target.places.push(note.place.clone());
                 target.wants = target.wants.or(&config.asks());
+                if target.config.sessions().is_none() && config.sessions().is_some() {
+                    target.config = config;
+                }
             }
             None => {
                 let (places, wants) = (vec![note.place.clone()], config.asks());
@@ -179,6 +184,11 @@ fn report(server: Server, out: &mut dyn Write) -> usize {
         let _ = writeln!(out, "site {n} of {count}: {label}");
         let _ =
             writeln!(out, "     users in {table}; AuthDjangoPasswordHashers {}", target.hashers);
+        if target.config.sessions().is_some() {
+            let keys = target.config.secret_key.get().map_or(0, |keys| keys.secrets.len());
+            let s = if keys == 1 { "" } else { "s" };
+            let _ = writeln!(out, "     sessions too; AuthDjangoSecretKey: {keys} key{s}");
+        }
         for place in &target.places {
             let _ = writeln!(out, "     set at {place}");
         }
@@ -209,7 +219,19 @@ fn secrets(config: &Config) -> Result<(), String> {
         // Nobody else sets it: there is one thread.
         let _ = password.value.set(value);
     }
+    let keys = config.secret_key.get().into_iter().flat_map(|keys| &keys.secrets);
+    for key in keys.filter(|key| key.value.get().is_none()) {
+        let value = key.source.read().map_err(|error| format!("AuthDjangoSecretKey {error}"))?;
+        let _ = key.value.set(value);
+    }
     config.database.get().map_or(Ok(()), |database| database.load().map_err(|e| e.to_string()))
+}
+
+/// How the site's sessions are read, where they are.
+fn sessions(config: &Config) -> Result<Option<Sessions<'_>>, Error> {
+    let Some(set) = config.sessions() else { return Ok(None) };
+    let keys = config.secret_key.get().ok_or(Error::NoSecretKey)?.keys()?;
+    Ok(Some(Sessions { settings: &set.site, keys, clock: config.clock(set) }))
 }
 
 /// Inspects in a process of its own, which becomes what a child would be.
@@ -237,10 +259,12 @@ fn ask_as_child(
                         tell(Finding { verdict: Verdict::Good, text });
                     }
                     child::begin(server, None);
-                    match child::site(Some(&target.config)) {
-                        Ok(known) => {
-                            let hashers = child::hashers(&target.config);
-                            inspect(&known.site, hashers, wants, capacity, &mut tell);
+                    let config = &target.config;
+                    match child::site(Some(config)).and_then(|known| Ok((known, sessions(config)?)))
+                    {
+                        Ok((known, sessions)) => {
+                            let hashers = child::hashers(config);
+                            inspect(&known.site, hashers, wants, sessions, capacity, &mut tell);
                         }
                         Err(error) => {
                             tell(Finding { verdict: Verdict::Failure, text: error.to_string() });
