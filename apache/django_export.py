@@ -16,6 +16,7 @@ import configparser
 import contextlib
 import os
 import re
+import shlex
 import sys
 import tempfile
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -67,6 +68,12 @@ EXAMPLE = [
     '#    Require group "the name of a group"',
     "#</Location>",
 ]
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+# Prints a key and nothing else, whatever the settings print.
+PRINT_KEY = (
+    "import sys; out, sys.stdout = sys.stdout, sys.stderr; "
+    "from django.conf import settings; print(settings.{}, file=out)"
+)
 
 
 class Unsupported(Exception):
@@ -457,9 +464,9 @@ def differences(User, settings, remarks):
         if getattr(kind, name, getattr(base, name)) is not getattr(base, name):
             of = User._meta.label if owner is User else f"{User._meta.label}'s manager"
             remarks.add(f"{of} has a {name}() of its own, which the module does not call: whom it keeps out may get in")
-    others = [path for path in settings.AUTHENTICATION_BACKENDS if path != "django.contrib.auth.backends.ModelBackend"]
+    others = [path for path in settings.AUTHENTICATION_BACKENDS if path != MODEL_BACKEND]
     if others:
-        remarks.add(f"AUTHENTICATION_BACKENDS are not asked: {', '.join(others)}")
+        remarks.add(f"AUTHENTICATION_BACKENDS are not asked for a password: {', '.join(others)}")
 
 
 def write_secret(directory, name, secret):
@@ -527,17 +534,194 @@ def grants(connection, keys, login):
         yield f"GRANT SELECT ({listed}) ON {'' if divider in place else here}{quoted(place)} TO {role};"
 
 
-def sessions(settings):
-    from django.shortcuts import resolve_url
+def own(kind, base, *names):
+    """Which of these a class does not have from Django's."""
+    return [name for name in names if getattr(kind, name, None) is not getattr(base, name, None)]
 
-    names = "ENGINE COOKIE_NAME COOKIE_DOMAIN COOKIE_PATH COOKIE_SECURE SERIALIZER"
-    for name in names.split():
-        yield f"SESSION_{name} = {getattr(settings, 'SESSION_' + name)!r}"
+
+def session_store(settings):
+    """The class that keeps sessions, and the ENGINE by which the module knows it."""
+    from importlib import import_module
+
+    from django.contrib.sessions.backends.base import SessionBase
+
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    for engine in ("signed_cookies", "cached_db", "db", "file", "cache"):
+        base = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
+        if not issubclass(store, base):
+            continue
+        if engine == "cache":
+            raise Unsupported(
+                "SESSION_ENGINE keeps them in a cache alone, which only Python can read: cached_db keeps them in the "
+                "database too, and costs Django no more"
+            )
+        different = own(store, base, "load", "decode", "session_key", "_get_session_from_db", "_key_to_file")
+        if different:
+            raise Unsupported(f"the SessionStore of {settings.SESSION_ENGINE} has a {different[0]}() of its own")
+        return store, engine
+    raise Unsupported(f"the SessionStore of {settings.SESSION_ENGINE} is none of Django's"
+                      + ("" if issubclass(store, SessionBase) else ", nor a SessionBase"))
+
+
+def session_table(store, connection):
+    """The name of the table; the module knows Django's alone."""
+    from django.db import router
+
+    model = store.get_model_class()
+    if model._meta.db_table != "django_session":
+        raise Unsupported(f"they are in a table of their own, {model._meta.db_table}")
+    alias = router.db_for_read(model)
+    if alias != connection.alias:
+        raise Unsupported(f"they are in another database, {alias!r}, than the users")
+
+
+def session_backends(settings, remarks):
+    """Those of AUTHENTICATION_BACKENDS that find the user of a session as ModelBackend does."""
+    from django.contrib.auth.backends import ModelBackend
+    from django.utils.module_loading import import_string
+
+    found = []
+    for path in settings.AUTHENTICATION_BACKENDS:
+        kind = import_string(path)
+        if issubclass(kind, ModelBackend) and not own(kind, ModelBackend, "get_user"):
+            found.append(path)
+        else:
+            remarks.add(f"sessions that {path} has opened are none for the module, because it finds users in a way of "
+                        "its own: add it to backends= if its get_user() takes them from the user model by their id")
+    if not found:
+        raise Unsupported("none of AUTHENTICATION_BACKENDS finds users as ModelBackend does")
+    return found
+
+
+def session_words(store, engine, connection, settings, remarks):
+    """AuthDjangoSession's words: what differs from what the module takes by itself."""
+    from django.contrib.sessions.serializers import JSONSerializer
+
+    serializer = store().serializer
+    if not issubclass(serializer, JSONSerializer) or own(serializer, JSONSerializer, "loads"):
+        raise Unsupported("SESSION_SERIALIZER writes something else than JSON: set it to "
+                          "django.contrib.sessions.serializers.JSONSerializer")
+    words, salt = [engine], store().key_salt
+    if settings.SESSION_COOKIE_NAME != "sessionid":
+        words.append(f"cookie={settings.SESSION_COOKIE_NAME}")
+    if engine == "file":
+        path = os.path.abspath(store().storage_path)
+        words.append(f"path={path}")
+        if not settings.SESSION_FILE_PATH:
+            remarks.add(f"sessions are in {path}, which may be another place for httpd (PrivateTmp of systemd): set "
+                        "SESSION_FILE_PATH to a folder that httpd's user may read")
+    age = settings.SESSION_COOKIE_AGE
+    if engine in ("file", "signed_cookies") and age != 1209600:
+        words.append(f"age={age}")
+    if engine != "signed_cookies" and salt != "django.contrib.sessions.SessionStore":
+        words.append(f"salt={salt}")
+    # Django before 4.0 alone: it reads those of SHA-1 whatever it writes.
+    if getattr(settings, "DEFAULT_HASHING_ALGORITHM", "sha256") == "sha1":
+        words.append("legacy")
+    backends = session_backends(settings, remarks)
+    if backends != [MODEL_BACKEND]:
+        words.append(f"backends={','.join(backends)}")
+    # PostgreSQL's moments know their zone.
+    if engine.endswith("db") and connection.vendor != "postgresql" and connection.timezone_name != "UTC":
+        if not connection.timezone_name:
+            raise Unsupported("USE_TZ is off and there is no TIME_ZONE: nobody else knows when they end")
+        words.append(f"timezone={connection.timezone_name}")
+    if settings.SESSION_COOKIE_PATH != "/":
+        remarks.add(f"SESSION_COOKIE_PATH: browsers send the cookie below {settings.SESSION_COOKIE_PATH} alone")
+    return words
+
+
+def session_keys(settings, output):
+    """The SOURCEs of AuthDjangoSecretKey, and the commands that make their files."""
+    from django.conf import global_settings
+
+    keys = {"SECRET_KEY": settings.SECRET_KEY}
+    if hasattr(global_settings, "SECRET_KEY_FALLBACKS"):
+        keys.update((f"SECRET_KEY_FALLBACKS[{n}]", key) for n, key in enumerate(settings.SECRET_KEY_FALLBACKS))
+    sources, commands = [], []
+    for name, key in keys.items():
+        if not isinstance(key, str) or re.search(r"[\x00\r\n\ud800-\udfff]", key) or not key:
+            raise Unsupported(f"{name} is not one line of text, as a file of AuthDjangoSecretKey must be")
+        path = os.path.join(os.path.abspath(output), re.sub(r"\W+", "_", name.lower()).strip("_"))
+        sources.append(word(f"file:{path}"))
+        commands.append(f"DJANGO_SETTINGS_MODULE={shlex.quote(settings.SETTINGS_MODULE)} python -c "
+                        f"'{PRINT_KEY.format(name)}' >{shlex.quote(path)}")
+    return sources, commands
+
+
+def login_url(settings, remarks):
+    """LOGIN_URL, as redirect_to_login resolves it."""
+    from django.shortcuts import resolve_url
+    from django.utils.encoding import iri_to_uri
+
     try:
-        login = resolve_url(settings.LOGIN_URL)
+        found = resolve_url(settings.LOGIN_URL)
     except Exception:  # It runs the project's URLconf, where anything may fail.
-        login = str(settings.LOGIN_URL)
-    yield f"LOGIN_URL = {login!r}"
+        found = str(settings.LOGIN_URL)
+    if re.match(r"/(?!/)|https?://", found):
+        return iri_to_uri(found)
+    remarks.add("LOGIN_URL is no address, and the name of no page that can be found here: write AuthDjangoLoginURL by "
+                "hand")
+    return None
+
+
+def has_sessions(settings):
+    from django.contrib.sessions.middleware import SessionMiddleware
+    from django.utils.module_loading import import_string
+
+    kinds = map(import_string, settings.MIDDLEWARE)
+    return any(isinstance(kind, type) and issubclass(kind, SessionMiddleware) for kind in kinds)
+
+
+def sessions(User, connection, settings, output, remarks):
+    """Comments that become a place for whoever is logged in to the site, if it has sessions that the module can read."""
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+    try:
+        if not has_sessions(settings):
+            return
+        store, engine = session_store(settings)
+        if engine.endswith("db"):
+            session_table(store, connection)
+        different = own(User, AbstractBaseUser, "get_session_auth_hash")
+        if different:
+            raise Unsupported(f"{User._meta.label} has a {different[0]}() of its own")
+        words = " ".join(map(word, session_words(store, engine, connection, settings, remarks)))
+        sources, commands = session_keys(settings, output)
+        login = login_url(settings, remarks)
+    except Exception as error:
+        # Of the project's own words none are repeated.
+        reason = str(error) if isinstance(error, Unsupported) else f"{type(error).__name__} in the project"
+        remarks.add(f"sessions of the site cannot be read: {reason}")
+        return
+    yield from ["#", "# A place for whoever is logged in to the site. First make these files in the project's directory, as root, whose"]
+    yield from ["# alone they must be: who can read them can be anybody.", "#"]
+    yield comment(f"    umask 077; mkdir -p {shlex.quote(os.path.abspath(output))}", "#")
+    yield from (comment(f"    {command}", "#") for command in commands)
+    yield "#"
+    yield comment(" ".join(["AuthDjangoSecretKey", *sources]), "#")
+    yield from ['#<Location "/media">', "#    AuthType Basic", '#    AuthName "Media"', "#    AuthBasicProvider django"]
+    yield comment(f"    AuthDjangoSession {words}", "#")
+    if login:
+        yield comment(f"    AuthDjangoLoginURL {word(login)}", "#")
+    yield from ["#    AuthzSendForbiddenOnFailure On", '#    Require group "the name of a group"', "#</Location>"]
+    if engine.endswith("db"):
+        yield from session_rights(connection, settings)
+
+
+def session_rights(connection, settings):
+    """SQL for the sessions in the database."""
+    columns = ", ".join(map(connection.ops.quote_name, ("session_key", "session_data", "expire_date")))
+    table = connection.ops.quote_name("django_session")
+    if connection.vendor == "postgresql":
+        yield from ["#", "# For AuthDjangoSession:", f"#  GRANT SELECT ({columns}) ON {table} TO apache;"]
+        # Every row would be read again after each request to the site.
+        if not settings.SESSION_SAVE_EVERY_REQUEST:
+            yield from ["#", "# And where watch= is used, one word more for its triggers:"]
+            yield "#   psql … -v sessions=django_session -f authnz_django_watch.sql"
+    elif connection.vendor == "mysql":
+        where = connection.ops.quote_name(str(connection.settings_dict["NAME"])) + "." + table
+        yield from ["#", "# For AuthDjangoSession:", f"#  GRANT SELECT ({columns}) ON {where} TO 'apache'@'%';"]
 
 
 def export(alias, output):
@@ -570,8 +754,7 @@ def export(alias, output):
             end += [comment(line, "#  ") for line in grants(connection, keys, login=True)]
             end += ["#", "# And for Require django-staff, django-superuser and django-permission:"]
             end += [comment(line, "#  ") for line in grants(connection, keys, login=False)]
-        end += ["#", "# For a later version of the module, which knows Django's sessions:"]
-        end += map(comment, sessions(settings))
+        end += sessions(User, connection, settings, output, remarks)
     except (Unsupported, ImproperlyConfigured, ConnectionDoesNotExist, OSError) as error:
         remarks.add(str(error))
         directives, complete = [comment(line, "#") for line in directives], False

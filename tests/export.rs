@@ -1,7 +1,7 @@
 //! `apache/django_export.py`: what it prints starts, and answers as Django does.
 
 use crate::common::cluster::Database;
-use crate::common::django::{Oracle, Population, python};
+use crate::common::django::{Oracle, Population};
 use crate::common::httpd::Setup;
 use crate::common::mariadb::Mariadb;
 use crate::common::{directory, required};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Of the role that Django uses here; each character means something to somebody on its way.
-const PASSWORD: &str = r#" p@ss/w:ord?#%41'"\${HOME}é\"#;
+pub const PASSWORD: &str = r#" p@ss/w:ord?#%41'"\${HOME}é\"#;
 const SECRET_KEY: &str = "the reference project has nothing to hide";
 /// What Django 6 takes from Python 3.12, as in `tests/django/oracle.py`.
 const SHIM: &str = "import inspect\nif not hasattr(inspect, 'markcoroutinefunction'):\n    \
@@ -20,7 +20,7 @@ const SHIM: &str = "import inspect\nif not hasattr(inspect, 'markcoroutinefuncti
 
 /// How the script is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
+pub enum Way {
     Script,
     /// `manage.py shell <django_export.py`
     Piped,
@@ -29,11 +29,11 @@ enum Way {
 }
 
 /// What the script did.
-struct Export {
-    complete: bool,
+pub struct Export {
+    pub complete: bool,
     /// Standard output: the configuration.
-    text: String,
-    diagnostics: String,
+    pub text: String,
+    pub diagnostics: String,
 }
 
 impl Export {
@@ -46,20 +46,38 @@ fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
 }
 
+/// In `dir`, with this Django and what lies there and in `tests/django`.
+pub fn in_project<'a>(
+    command: &'a mut Command,
+    version: &str,
+    (database, model): (&str, &str),
+    dir: &Path,
+) -> &'a mut Command {
+    let shim = dir.join("shim");
+    fs::create_dir_all(&shim).unwrap();
+    fs::write(shim.join("sitecustomize.py"), SHIM).unwrap();
+    let django = format!("{}/../django-{version}", required("DJANGO_VENV"));
+    let (shim, here, root) = (shim.display(), dir.display(), root());
+    let path = format!("{shim}:{here}:{django}:{}/tests/django", root.display());
+    command
+        .current_dir(dir)
+        .env("PYTHONPATH", path)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("DJANGO_DB", database)
+        .env("DJANGO_USER_MODEL", model)
+}
+
 /// Runs the script in `dir`, with the settings module `settings`.
-fn export(
+pub fn export(
     version: &str,
     way: Way,
-    (database, model): (&str, &str),
+    project: (&str, &str),
     settings: &str,
     dir: &Path,
     options: &[&str],
 ) -> Export {
     let script = root().join("apache/django_export.py");
-    let shim = dir.join("shim");
-    fs::create_dir_all(&shim).unwrap();
-    fs::write(shim.join("sitecustomize.py"), SHIM).unwrap();
-    let mut command = Command::new(python(version, "oracle.py", database, model).get_program());
+    let mut command = Command::new(format!("{}/bin/python", required("DJANGO_VENV")));
     match way {
         Way::Script => command.arg(&script).args(["--settings", settings]).args(options),
         Way::Piped => {
@@ -78,15 +96,7 @@ fn export(
     if way != Way::Script {
         command.env("DJANGO_SETTINGS_MODULE", settings);
     }
-    let django = format!("{}/../django-{version}", required("DJANGO_VENV"));
-    let output = command
-        .current_dir(dir)
-        .env("PYTHONPATH", format!("{}:{django}:{}/tests/django", shim.display(), root().display()))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("DJANGO_DB", database)
-        .env("DJANGO_USER_MODEL", model)
-        .output()
-        .unwrap();
+    let output = in_project(&mut command, version, project, dir).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let export = Export {
         complete: output.status.success(),
@@ -106,12 +116,12 @@ fn export(
     export
 }
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// httpd's own word on the configuration.
-fn passes(text: &str) {
+pub fn passes(text: &str) {
     let message = Setup::new("exported", text).configtest().unwrap_or_else(|e| panic!("{text}{e}"));
     assert!(message.contains("Syntax OK") && !message.contains("AH00111"), "{text}\n{message}");
 }
@@ -260,7 +270,7 @@ fn what_is_exported_of_sqlite_answers_as_django() {
 }
 
 /// The SQL that makes a role, of the comments of a configuration.
-fn role(text: &str) -> String {
+pub fn role(text: &str) -> String {
     let lines = marked(text, "#  ");
     lines.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("\n")
 }

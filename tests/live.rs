@@ -18,6 +18,7 @@ mod contexts;
 mod differential;
 mod environment;
 mod export;
+mod export_sessions;
 mod git;
 mod groups;
 mod hashers;
