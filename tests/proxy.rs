@@ -27,14 +27,14 @@ const MODULES: [&str; 8] = [
 ];
 
 /// A process of the site.
-struct Process {
+pub struct Process {
     port: u16,
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    fn start(name: &str, database: &str, environment: &[(&str, &str)], words: &[&str]) -> Self {
+    pub fn start(name: &str, database: &str, environment: &[(&str, &str)], words: &[&str]) -> Self {
         let port = free_port();
         let log = directory("gunicorn").join("log");
         let child = Command::new(format!("{}/bin/python", required("DJANGO_VENV")))
@@ -55,7 +55,7 @@ impl Process {
         Self { port, child, log }
     }
 
-    fn wait(mut self) -> Self {
+    pub fn wait(mut self) -> Self {
         wait_until("gunicorn", 20, || {
             assert!(self.child.try_wait().unwrap().is_none(), "gunicorn: {}", self.log());
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
@@ -67,7 +67,7 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
