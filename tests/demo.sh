@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# `make demo [DB=sqlite|postgresql] [PORT=8080]`: a real Django site, and an Apache of its own that
-# protects places with that site's users and groups. Runs until Ctrl-C and stops all that it started.
+# `make demo [DB=sqlite|postgresql] [PORT=8080]`: a real Django site with its login page, and an Apache
+# of its own that protects places with that site's users, groups and sessions. Runs until Ctrl-C and
+# stops all that it started.
 # DEMO_ONCE=1: start, ask, print, stop (so the tests know that what it prints is true).
+# DEMO_BROWSER=DIRECTORY: let a real browser log in before, and keep its screenshots there.
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -20,17 +22,18 @@ fi
 
 # --- Stopping ----------------------------------------------------------------------------------------
 
-state='' temporary='' httpd='' postgresql=''
+state='' temporary='' httpd='' site='' postgresql=''
 
 # shellcheck disable=SC2317 # called by the traps below
 stop() {
     local rc=$?
     trap '' INT TERM HUP
     trap - EXIT
-    if [ -n "$httpd" ]; then
-        kill -TERM "$httpd" 2>/dev/null || true
-        wait "$httpd" 2>/dev/null || true
-    fi
+    local server
+    for server in $httpd $site; do
+        kill -TERM "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    done
     if [ -n "$postgresql" ]; then
         as_postgres "$postgresql/pg_ctl" -D "$state/postgresql/data" -m fast -w stop >/dev/null 2>&1 || true
     fi
@@ -70,6 +73,9 @@ if [ -n "$root" ]; then
     done
     if [ "$db" = postgresql ]; then owner=postgres; fi
 fi
+# Django as another one, who owns the site, where he can reach its Python.
+django=$user
+if [ -n "$root" ] && runuser -u nobody -- test -x "$python"; then django=nobody; fi
 
 as_postgres() {
     if [ -n "$root" ]; then (cd / && exec runuser -u postgres -- "$@"); else "$@"; fi
@@ -144,6 +150,7 @@ GRANT CONNECT ON DATABASE intranet TO apache;
 GRANT USAGE ON SCHEMA public TO apache;
 GRANT SELECT (id, username, password, is_active) ON auth_user TO apache;
 GRANT SELECT ON auth_user_groups, auth_group TO apache;
+GRANT SELECT (session_key, session_data, expire_date) ON django_session TO apache;
 ALTER ROLE apache SET default_transaction_read_only = on;
 ALTER ROLE apache SET statement_timeout = '5s';
 SQL
@@ -175,8 +182,19 @@ DATABASES = {
 }
 SETTINGS
 fi
-# SECRET_KEY is in it, and nobody but Django needs that.
+cp tests/demo/urls.py "$state/intranet/intranet/urls.py"
+cat >>"$state/intranet/intranet/settings.py" <<SETTINGS
+
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+TEMPLATES[0]["DIRS"] = ["$repo/tests/demo/templates"]
+SETTINGS
+# SECRET_KEY is in it: Django reads it there, and Apache in a file of root's, which its children cannot.
 chmod 600 "$state/intranet/intranet/settings.py"
+(umask 077 && manage shell --verbosity 0 --command '
+from django.conf import settings
+print(settings.SECRET_KEY)
+' </dev/null >"$state/secret-key")
 manage migrate --verbosity 0
 
 # Made by Django itself, with its default hasher. Prints the three passwords.
@@ -206,6 +224,20 @@ else
     database="AuthDjangoDatabase \"sqlite:$state/intranet/db.sqlite3\""
 fi
 
+# Its login page is reached through Apache alone, by a socket that Apache's children may enter.
+mkdir "$state/run/django"
+if [ -n "$root" ]; then chown -R "$django" "$state/intranet" "$state/run/django"; fi
+(
+    cd "$state/intranet"
+    as=()
+    if [ "$django" != "$user" ]; then
+        as=(setpriv --reuid "$django" --regid "$(id -g "$django")" --clear-groups)
+    fi
+    exec setsid "${as[@]}" "$python" -B -m gunicorn --bind "unix:$state/run/django/socket" \
+        --no-control-socket --log-file - intranet.wsgi </dev/null
+) >"$state/logs/django.log" 2>&1 &
+site=$!
+
 # --- Apache ------------------------------------------------------------------------------------------
 
 httpd_program=$($apxs -q SBINDIR)/$($apxs -q PROGNAME)
@@ -222,17 +254,19 @@ load() { # names: those that are not compiled in
 }
 load_mpm() { grep -qwE '(event|worker|prefork)\.c' <<<"$built_in" || load mpm_event; }
 
-for place in public members secret; do
+for place in public members secret media/agents; do
     mkdir -p "$state/htdocs/$place"
 done
 echo "Everybody may read this." >"$state/htdocs/public/index.html"
 echo "You are an active user of the Django site." >"$state/htdocs/members/index.html"
 echo "You are in the group secret-agents." >"$state/htdocs/secret/index.html"
+cp tests/demo/picture.svg "$state/htdocs/media/"
+sed 's/for USERS/for AGENTS/; s/#0c4b33/#4b0c33/' tests/demo/picture.svg >"$state/htdocs/media/agents/picture.svg"
 
 cat >"$state/httpd.conf" <<CONF
 # Made by \`make demo\`: all that this Apache knows.
 $(load_mpm)
-$(load unixd log_config authn_core authz_core auth_basic authz_user dir)
+$(load unixd log_config authn_core authz_core auth_basic authz_user dir proxy proxy_http)
 LoadModule authnz_django_module "$module"
 
 Listen 127.0.0.1:$port
@@ -274,6 +308,29 @@ $database
     AuthBasicProvider django
     Require group secret-agents
 </Location>
+
+# Django's own login page, and what else is Django's.
+ProxyPreserveHost On
+ProxyPass "/accounts/" "unix:$state/run/django/socket|http://django/accounts/"
+<Location "/accounts">
+    Require all granted
+</Location>
+
+# Whoever is logged in there is known here.
+AuthDjangoSecretKey "file:$state/secret-key"
+<Location "/media">
+    ForceType image/svg+xml
+    AuthType Basic
+    AuthName "Pictures"
+    AuthBasicProvider django
+    AuthDjangoSession db
+    AuthDjangoLoginURL /accounts/login/
+    AuthzSendForbiddenOnFailure On
+    Require valid-user
+</Location>
+<Location "/media/agents">
+    Require group secret-agents
+</Location>
 CONF
 
 say "starting Apache on $url"
@@ -282,7 +339,7 @@ setsid "$httpd_program" -f "$state/httpd.conf" -DFOREGROUND </dev/null >"$state/
 httpd=$!
 
 troubled() { # what is wrong
-    tail -n 5 "$state/logs/start.log" "$state/logs/error.log" >&2 2>/dev/null || true
+    tail -n 5 "$state/logs/start.log" "$state/logs/error.log" "$state/logs/django.log" >&2 2>/dev/null || true
     fail "$1; look at $state/logs/error.log"
 }
 
@@ -294,6 +351,12 @@ for ((tries = 0; ; tries++)); do
     kill -0 "$httpd" 2>/dev/null || troubled "Apache did not start"
     [ "$(ask /public/)" = 000 ] || break
     [ "$tries" -lt 100 ] || troubled "Apache does not answer"
+    sleep 0.1
+done
+for ((tries = 0; ; tries++)); do
+    kill -0 "$site" 2>/dev/null || troubled "Django did not start"
+    [ ! -S "$state/run/django/socket" ] || break
+    [ "$tries" -lt 300 ] || troubled "Django does not answer"
     sleep 0.1
 done
 
@@ -313,6 +376,14 @@ expect 200 /secret/ "alice:$alice"
 expect 401 /secret/ "bob:$bob"
 expect 401 /secret/ "carol:$carol"
 expect 401 /secret/ "alice:$bob"
+expect 200 /accounts/login/
+expect 401 /media/picture.svg
+expect 200 /media/picture.svg "bob:$bob"
+expect 403 /media/agents/picture.svg "bob:$bob"
+if [ -n "${DEMO_BROWSER:-}" ]; then
+    /usr/bin/python3 -B tests/demo/browser.py "$url" "$DEMO_BROWSER" "alice:$alice" "bob:$bob" ||
+        troubled "the browser saw something else"
+fi
 
 cat <<TEXT
 
@@ -321,6 +392,9 @@ Apache is running, with the users and groups of a Django site ($db).
   $url/public/    everybody
   $url/members/   Require valid-user
   $url/secret/    Require group secret-agents
+
+In a browser, $url/media/picture.svg leads to Django's login page and back:
+log in as alice with $alice, or as bob with $bob. Who has logged out is sent there again.
 
 Try:
   curl -i -u alice:$alice $url/secret/     # 200: alice is in secret-agents

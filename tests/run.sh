@@ -72,8 +72,9 @@ if compgen -G 'tests/*.rs' >/dev/null; then
 fi
 script "arrows can fail" tests/arrows.sh --self-test
 script "make install" tests/install.sh
-script "make demo" env DEMO_ONCE=1 DB=sqlite PORT="$(free_port)" tests/demo.sh
-script "make demo DB=postgresql" env DEMO_ONCE=1 DB=postgresql PORT="$(free_port)" tests/demo.sh
+# Its screenshots are for you to look at.
+script "make demo" env DEMO_ONCE=1 DEMO_BROWSER="$PWD/target/browser/sqlite" DB=sqlite PORT="$(free_port)" tests/demo.sh
+script "make demo DB=postgresql" env DEMO_ONCE=1 DEMO_BROWSER="$PWD/target/browser/postgresql" DB=postgresql PORT="$(free_port)" tests/demo.sh
 # Of Debian and Ubuntu alone can debootstrap make the images' base.
 if command -v apt-get >/dev/null; then script "docker/compose.yaml" tests/image.sh; fi
 

@@ -51,6 +51,9 @@ test_packages() {
     need libapache2-mod-wsgi-py3 "mod_wsgi, to compare answers and to share a SQLite file with"
     need redis-server "verified passwords shared by several machines"
     need python3-yaml "reads docker/compose.yaml"
+    need chromium "a browser that logs in to the demo" /usr/bin/chromium
+    need chromium-driver "drives it" /usr/bin/chromedriver
+    need python3-selenium "tells the driver what to do" '/usr/lib/python3*/dist-packages/selenium'
     need libapache2-mod-xsendfile "a view that decides and Apache that serves, in apache/examples/xsendfile.conf"
     need libapache2-mod-svn "mod_dav_svn, for apache/examples/subversion.conf"
     need subversion "its client, and svnadmin" /usr/bin/svn
