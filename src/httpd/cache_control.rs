@@ -1,9 +1,9 @@
-//! Keeps what a session cookie decided to the client it was decided for. Two output filters look when
-//! an answer begins, once no more is decided: the first of all keeps mod_cache from storing it,
-//! whatever mod_cache's own settings are; the last before httpd's own speaks to all other caches.
+//! Keeps what a session cookie decided to the client for whom it was decided. Two output filters look
+//! when an answer begins: the first of all keeps mod_cache from storing it, whatever its settings; the
+//! last before httpd's own speaks to all other caches.
 //!
-//! The last comes after mod_cache's, mod_headers' and mod_expires', so that an answer which mod_cache
-//! has from elsewhere is marked too, and no lifetime is given that it does not see.
+//! The last comes after those of mod_cache, mod_headers and mod_expires, so that it sees every
+//! lifetime that they give, and what mod_cache has from elsewhere.
 
 use super::guard::guard_request;
 use super::request::Request;
