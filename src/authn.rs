@@ -105,6 +105,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether Django has let in who is nobody here.
+    pub fn is_of_another_back_end(&self) -> bool {
+        matches!(self, Self::Session(Refusal::Backend(_)))
+    }
+
     /// Whether a session is signed, and none of the keys has done it.
     pub fn is_foreign_signature(&self) -> bool {
         matches!(self, Self::Session(Refusal::Signed(SigningRefusal::Signature)))

@@ -202,8 +202,16 @@ impl Config {
             Some(export) => self.wants.or(&export.wants(self.user_model.get().map(Arc::as_ref))),
             None => self.wants.clone(),
         };
-        wants.sessions |= self.sessions().is_some_and(|sessions| sessions.site.are_rows());
+        // In an outage the row is all that other places have of the user.
+        let set = self.unavailable.get().map(|set| **set);
+        wants.groups |= matches!(set, Some(Unavailable::Stale(_)));
         wants
+    }
+
+    /// The same, and whether this place reads sessions beside users: for who looks at it all.
+    pub fn reads(&self) -> Wants {
+        let sessions = self.sessions().is_some_and(|sessions| sessions.site.are_rows());
+        Wants { sessions, ..self.asks() }
     }
 
     /// Whether what one section says fits together.

@@ -365,6 +365,78 @@ fn a_cookie_alone_changes_nothing() {
     assert_eq!(ask(&httpd, "PUT", "/secret/new", &password).status, 201);
     let nobody = ask(&httpd, "PUT", "/secret/other", &format!("{NAVIGATE}{put}"));
     assert!(nobody.status == 401 && challenge(&nobody));
+    // A program that has the cookie alone can be asked for it; a page cannot.
+    let alice = cookie(&django.log_in("alice"));
+    let program = ask(&httpd, "PUT", "/secret/other", &format!("{alice}{put}"));
+    assert!(program.status == 401 && challenge(&program));
+    let page = format!("{alice}{put}Origin: https://evil.example\r\n");
+    assert_eq!(ask(&httpd, "PUT", "/secret/other", &page).status, 403);
+    let socket = "Connection: Upgrade\r\nUpgrade: WebSocket\r\nOrigin: https://evil.example\r\n";
+    let socket = format!("{alice}{socket}");
+    assert_eq!(ask(&httpd, "GET", "/secret/", &socket).status, 403);
+    assert_eq!(ask(&httpd, "GET", "/members/", &socket).status, 200);
+    httpd.finish();
+}
+
+/// A listing is looked at by sub-requests, each with the headers of the client's.
+#[test]
+fn a_listing_hides_what_is_for_others() {
+    let (path, _) = sqlite("auth.User");
+    let mut django = Sessions::start("db", path.to_str().unwrap());
+    let config = base(&format!("sqlite:{}", path.display()), "db")
+        + &format!(
+            "AuthDjangoLoginURL /login/\n\
+             <Directory {{dir}}/htdocs/list>\nOptions +Indexes\n\
+             <Files hidden.txt>\n{BASIC}Require valid-user\n</Files>\n</Directory>\n"
+        );
+    for mpm in MPMS {
+        let setup = setup(config.clone()).mpm(mpm).modules(&["autoindex", "mime"]);
+        let (dir, port) = setup.write();
+        fs::create_dir(dir.join("htdocs/list")).unwrap();
+        for name in ["hidden.txt", "open.txt"] {
+            fs::write(dir.join("htdocs/list").join(name), "x").unwrap();
+        }
+        let httpd = setup.start_in(dir, port);
+        let alice = cookie(&django.log_in("alice"));
+        for (headers, shown) in [("", false), (NAVIGATE, false), (alice.as_str(), true)] {
+            let page = get(&httpd, "/list/", headers);
+            assert!(page.status == 200 && page.body.contains("open.txt"), "{mpm} {}", page.body);
+            assert_eq!(page.body.contains("hidden.txt"), shown, "{mpm} {headers} {}", page.body);
+        }
+        assert_eq!(get(&httpd, "/list/hidden.txt", NAVIGATE).status, 302, "{mpm}");
+        httpd.finish();
+    }
+}
+
+/// A login page that sends whoever is logged in straight back would do so without end.
+#[test]
+fn who_is_logged_in_by_another_back_end_goes_in_no_circles() {
+    let (path, _) = sqlite("auth.User");
+    let mut django = Sessions::start("db", path.to_str().unwrap());
+    let config = base(&format!("sqlite:{}", path.display()), "db")
+        + &format!(
+            "AuthDjangoLoginURL /login/\n<Location />\n{BASIC}Require valid-user\n</Location>\n"
+        );
+    let mut httpd = setup(config).start();
+    httpd.expect_in_log("name it in backends= of AuthDjangoSession");
+    let other = cookie(&django.log_in_by("site.Backend", "alice"));
+    assert_eq!(get(&httpd, "/members/", &format!("{other}{NAVIGATE}")).status, 403);
+    let program = get(&httpd, "/members/", &other);
+    assert!(program.status == 401 && challenge(&program));
+    assert_eq!(get(&httpd, "/members/", NAVIGATE).status, 302);
+    httpd.finish();
+}
+
+#[test]
+fn a_place_that_demands_a_user_and_asks_for_none_is_told_of() {
+    let (path, _) = sqlite("auth.User");
+    let mut django = Sessions::start("db", path.to_str().unwrap());
+    let config = base(&format!("sqlite:{}", path.display()), "db optional")
+        + "<Location />\nAuthType None\nRequire valid-user\n</Location>\n";
+    let mut httpd = setup(config).start();
+    httpd.expect_in_log("no AuthType says how to ask for one");
+    assert_eq!(get(&httpd, "/members/", NAVIGATE).status, 401);
+    assert_eq!(status(&httpd, "/members/", &django.log_in("alice")), 200);
     httpd.finish();
 }
 

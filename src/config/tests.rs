@@ -175,5 +175,7 @@ fn sessions_have_a_clock_where_the_database_has_none() {
     let off = config(&[("AuthDjangoSession", &["off"])]);
     assert!(Config::merge(&of("sqlite:/srv/db"), &off).sessions().is_none());
     let unset = Config::merge(&of("sqlite:/srv/db"), &Config::default());
-    assert!(unset.sessions().is_some() && unset.asks().sessions && !off.asks().sessions);
+    assert!(unset.sessions().is_some() && unset.reads().sessions && !off.reads().sessions);
+    // A user's row is kept whether or not sessions are.
+    assert!(!unset.asks().sessions);
 }

@@ -65,6 +65,9 @@ extern "C" fn insert(raw: *mut ffi::request_rec) {
     if !NEEDED.load(Ordering::Relaxed) {
         return;
     }
+    // SAFETY: httpd hands us the request for this callback.
+    let request = unsafe { Request::new(raw) };
+    guard_request(&request, (), || request.memo().begin());
     for filter in [&FIRST, &LAST] {
         let filter = filter.load(Ordering::Relaxed);
         // SAFETY: httpd hands us the request, whose connection outlives it; the filter is registered

@@ -79,8 +79,8 @@ fn be_nice() {
     }
 }
 
-/// What was freed goes back to the system: once glibc has seen a block of some MiB freed, it keeps such
-/// blocks, for each thread, and so beyond `memory=`.
+/// What was freed goes back to the system, but for a block at the end of a heap: once glibc has seen
+/// some MiB freed, it keeps all such blocks, for each thread, and so beyond `memory=`.
 fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: thread-safe, and touches nothing that is in use (malloc_trim(3)).

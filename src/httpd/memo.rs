@@ -26,6 +26,8 @@ pub(super) struct Memo {
     sessions: RefCell<Vec<Known>>,
     /// Whether a session's cookie, or that there was none, had a part in the answer.
     session: Cell<bool>,
+    /// Whether the answer is being made: what is looked up now is a part of it.
+    begun: Cell<bool>,
     /// Whether the user whom we let in came by a session.
     by_session: Cell<bool>,
     /// What the request may still wait for databases.
@@ -68,6 +70,16 @@ impl Memo {
         let granted = self.granted.borrow();
         let known = granted.as_ref().filter(|granted| granted.name == name)?;
         Some((Arc::clone(&known.site), Arc::clone(&known.user)))
+    }
+
+    /// Notes that the answer of this request is being made.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
+    }
+
+    /// Whether it is.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.get()
     }
 
     /// Keeps the user of this very request, which calls him `name`: one that another request of the chain was granted may

@@ -111,13 +111,13 @@ fn targets(notes: &Notes) -> Vec<Target> {
         match known {
             Some(target) => {
                 target.places.push(note.place.clone());
-                target.wants = target.wants.or(&config.asks());
+                target.wants = target.wants.or(&config.reads());
                 if target.config.sessions().is_none() && config.sessions().is_some() {
                     target.config = config;
                 }
             }
             None => {
-                let (places, wants) = (vec![note.place.clone()], config.asks());
+                let (places, wants) = (vec![note.place.clone()], config.reads());
                 targets.push(Target { config, hashers, places, wants });
             }
         }

@@ -88,6 +88,8 @@ extern "C" fn check_authn(raw: *mut ffi::request_rec) -> c_int {
         let Some(asked) = Asked::new(request) else { return DECLINED };
         match asked.look() {
             Ok((site, Session::Of(user))) if asked.is_allowed() => asked.admit(&site, &user),
+            // Its password will do, and no form can send one.
+            Ok((_, Session::Of(_))) if asked.is_for_a_program() => DECLINED,
             Ok((_, Session::Of(user))) if !asked.sessions.optional => {
                 if log::wants(&request, Level::Info) {
                     let method = String::from_utf8_lossy(request.method());
@@ -102,7 +104,8 @@ extern "C" fn check_authn(raw: *mut ffi::request_rec) -> c_int {
                 }
                 ffi::HTTP_FORBIDDEN as c_int
             }
-            Ok(_) => asked.turn_away(),
+            Ok((_, Session::Of(_))) => asked.turn_away(None),
+            Ok((_, Session::Nobody(reason))) => asked.turn_away(Some(&reason)),
             Err(error) => asked.failed(&error),
         }
     })

@@ -2,7 +2,7 @@
 //! nobody.
 
 use super::{DECLINED, DJANGO, browser, login};
-use crate::authn::{self, Sessions};
+use crate::authn::{self, Reason, Sessions};
 use crate::config::{Config, SessionSettings};
 use crate::error::Error;
 use crate::httpd::child::{self, KnownSite};
@@ -41,6 +41,12 @@ pub(super) struct Asked<'a> {
     way: Way,
 }
 
+/// A socket has no end, and goes both ways: a GET that opens one is not only looked at.
+fn opens_a_socket(request: &Request<'_>) -> bool {
+    let upgrade = request.header(c"Upgrade").unwrap_or_default();
+    upgrade.windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))
+}
+
 impl<'a> Asked<'a> {
     /// None where sessions have no say: another `AuthType`, a password that was sent along, or a
     /// forward proxy, whose cookies are for other servers.
@@ -54,7 +60,14 @@ impl<'a> Asked<'a> {
             _ => return None,
         };
         let has_password = way == Way::Basic && request.header(c"Authorization").is_some();
-        if request.is_forward_proxy() || has_password {
+        if request.is_forward_proxy() {
+            return None;
+        }
+        if has_password {
+            if sessions.optional {
+                // Who sends none may get another answer here, by a session.
+                request.top().memo().mark_session();
+            }
             return None;
         }
         Some(Self { request, config, sessions, way })
@@ -85,11 +98,18 @@ impl<'a> Asked<'a> {
         Ok((site, answer))
     }
 
-    /// Whether a cookie alone may do this: a form on any other site could have sent it.
+    /// Whether a cookie alone may do this: a page on any other site could have sent it.
     pub(super) fn is_allowed(&self) -> bool {
         self.sessions.unsafe_methods
             || iter::successors(Some(self.request), Request::main)
-                .all(|request| SAFE.contains(&request.method()))
+                .all(|request| SAFE.contains(&request.method()) && !opens_a_socket(&request))
+    }
+
+    /// Whether no browser asks, but a program that can be asked for its password.
+    pub(super) fn is_for_a_program(&self) -> bool {
+        let from_a_page = self.request.header(c"Origin").is_some()
+            || browser::Headers::of(&self.request).are_a_browsers();
+        self.way == Way::Basic && !self.sessions.optional && !from_a_page
     }
 
     /// For who is logged in.
@@ -105,22 +125,48 @@ impl<'a> Asked<'a> {
         ffi::OK as c_int
     }
 
-    /// For nobody.
-    pub(super) fn turn_away(&self) -> c_int {
+    /// For nobody, and why.
+    pub(super) fn turn_away(&self, reason: Option<&Reason>) -> c_int {
         let (request, unauthorized) = (&self.request, ffi::HTTP_UNAUTHORIZED as c_int);
         let browser = browser::Headers::of(request);
+        // A listing shows what would be sent elsewhere, and hides what is refused.
+        let is_part = iter::successors(request.main(), Request::main)
+            .any(|request| request.memo().has_begun());
         if !self.sessions.optional
+            && !is_part
             && browser.navigates(request)
             && let Some(login_url) = self.config.login_url.get()
-            && login::redirect(request, login_url)
         {
-            return ffi::HTTP_MOVED_TEMPORARILY as c_int;
+            if let Some(reason) = reason.filter(|reason| reason.is_of_another_back_end()) {
+                // Django knows this user: a login page may send him straight back, without end.
+                log::request_limited(request, Level::Warning, "back end", || {
+                    format!(
+                        "session of \"{}\": {reason}: name it in backends= of AuthDjangoSession, if \
+                         it may let users in here",
+                        request.uri()
+                    )
+                });
+                return ffi::HTTP_FORBIDDEN as c_int;
+            }
+            if login::redirect(request, login_url) {
+                return ffi::HTTP_MOVED_TEMPORARILY as c_int;
+            }
         }
         match self.way {
             // A browser would ask for a password wherever a script or a picture meets a challenge.
             Way::Basic if browser.is_part_of_a_page() && !self.sessions.optional => unauthorized,
             Way::Django => unauthorized,
-            Way::Basic | Way::Open => DECLINED,
+            Way::Basic => DECLINED,
+            Way::Open => {
+                log::request_limited(request, Level::Error, "no AuthType", || {
+                    format!(
+                        "a Require line of \"{}\" wants a user, and no AuthType says how to ask for \
+                         one: set AuthType Django or Basic there",
+                        request.uri()
+                    )
+                });
+                unauthorized
+            }
         }
     }
 

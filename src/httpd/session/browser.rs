@@ -59,6 +59,13 @@ impl<'a> Headers<'a> {
             || self.sec_fetch_dest.is_some_and(|dest| dest != b"document")
     }
 
+    /// Whether any browser of today has sent them.
+    pub(super) fn are_a_browsers(&self) -> bool {
+        self.sec_fetch_mode.is_some()
+            || self.sec_fetch_dest.is_some()
+            || self.x_requested_with.is_some()
+    }
+
     fn is_by_script(&self) -> bool {
         self.x_requested_with.is_some_and(|with| with.eq_ignore_ascii_case(b"XMLHttpRequest"))
     }
