@@ -6,10 +6,10 @@ import socket
 import subprocess
 import time
 
-from httpd import free_port
+from httpd import Httpd, free_port
 
 
-class Nginx:
+class Nginx(Httpd):
     """As many workers as cores, and as many of gunicorn's with four threads each; connections are kept on both sides."""
 
     def __init__(self, state, column):
@@ -58,11 +58,6 @@ http {{
                     time.sleep(0.05)
             else:
                 self.fail("does not start")
-
-    def fail(self, why):
-        log = self.log.read_text() if self.log.exists() else ""
-        self.stop()
-        raise SystemExit(f"bench: {self.dir.name}: {why}\n{log[-4000:]}")
 
     def children(self):
         """Of both: a request costs the time of each."""
