@@ -1,7 +1,7 @@
 //! Django's sessions, for reading alone: from a cookie to whom Django has logged in.
 //!
-//! [`Settings::find`] → for a session in the database [`Data::of_row`] → [`Settings::decode`] →
-//! [`Claims`] → the user's row, by its `user_id` → [`Settings::proves`].
+//! [`Settings::find`] → [`SessionRow::claims`] of a row, or [`Settings::decode`] of what is no row →
+//! [`Claims`] → the user's row, by its `user_id` → [`Claims::are_proven_by`].
 
 #![forbid(unsafe_code)]
 
@@ -12,17 +12,20 @@ mod file;
 mod json;
 mod key;
 mod legacy;
+mod row;
 
 pub use crate::signing::{Keys, Refusal as SigningRefusal};
 pub use claims::{Claims, UserId};
 pub use clock::Clock;
 pub use cookie::cookie;
 pub use key::SessionKey;
+pub use row::SessionRow;
 
 use crate::error::Error;
-use crate::signing::{self, Algorithm, Signer};
+use crate::signing::{self, Signer};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
@@ -34,9 +37,6 @@ const AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// `AUTHENTICATION_BACKENDS`.
 const BACKEND: &str = "django.contrib.auth.backends.ModelBackend";
-
-/// `AbstractBaseUser.get_session_auth_hash`.
-const AUTH_HASH_SALT: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
 
 /// Where Django keeps its sessions (`SESSION_ENGINE`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +138,8 @@ impl Settings {
         };
         match auth_hash {
             Some(json::Value::Text(hash)) if !hash.is_empty() => {
-                Ok(Claims { user_id, backend, auth_hash: Zeroizing::new(hash) })
+                let (auth_hash, keys, legacy) = (Zeroizing::new(hash), keys.clone(), self.legacy);
+                Ok(Claims { user_id, backend, auth_hash, keys, legacy, proven: OnceLock::new() })
             }
             _ => Err(Refusal::Hash),
         }
@@ -166,16 +167,6 @@ impl Settings {
             }
             _ => Err(refusal),
         })
-    }
-
-    /// Whether the claims were made when `encoded` was the password column of their user, under one of
-    /// the keys: Django's session ends with the password. Whether the user is active, the caller asks.
-    pub fn proves(&self, claims: &Claims, encoded: &str, keys: &Keys) -> bool {
-        let is = |algorithm: Algorithm| {
-            let claimed = claims.auth_hash.as_bytes();
-            algorithm.is_hexdigest(claimed, AUTH_HASH_SALT, encoded.as_bytes(), keys)
-        };
-        is(Algorithm::Sha256) || (self.legacy && is(Algorithm::Sha1))
     }
 }
 

@@ -11,6 +11,7 @@ use sha1::Sha1;
 use sha2::digest::block_api::EagerHash;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -25,7 +26,8 @@ const SEPARATOR: u8 = b':';
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// SECRET_KEY and SECRET_KEY_FALLBACKS, in the order in which they are tried.
-pub struct Keys(Vec<Zeroizing<Vec<u8>>>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys(Arc<[Zeroizing<Vec<u8>>]>);
 
 impl Keys {
     /// An empty one is none, as in Django: anybody could sign with it.

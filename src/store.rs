@@ -24,6 +24,7 @@ mod words;
 
 use crate::error::Error;
 use crate::query::{Query, Values};
+use crate::session::SessionRow;
 use crate::user::{User, UserModel, Wants};
 use failure::Failure;
 use gate::Share;
@@ -120,22 +121,6 @@ pub trait Store: Send + Sync {
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
-}
-
-/// A row of `django_session` (Django 6.1, `contrib/sessions/base_session.py`).
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionRow {
-    /// `session_data`.
-    pub data: Zeroizing<String>,
-    /// `expire_date` as `YYYY-MM-DD HH:MM:SS[.ffffff]`: of PostgreSQL in UTC; of SQLite and MySQL as it
-    /// stands there, in UTC or, where the site has `USE_TZ` off, by the clock of its `TIME_ZONE`.
-    pub expire_date: String,
-}
-
-impl fmt::Debug for SessionRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionRow").field("expire_date", &self.expire_date).finish_non_exhaustive()
-    }
 }
 
 /// Who has a user name.

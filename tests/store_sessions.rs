@@ -5,9 +5,9 @@ use crate::common::django::{Resident, Session};
 use crate::common::store::open;
 use crate::common::wait_until;
 use mod_authnz_django::error::Error;
-use mod_authnz_django::session::{Data, Engine, Settings};
+use mod_authnz_django::session::{Engine, SessionRow, Settings};
 use mod_authnz_django::signing::Keys;
-use mod_authnz_django::store::{Found, SessionRow, Store};
+use mod_authnz_django::store::{Found, Store};
 use mod_authnz_django::user::{User, UserModel, Wants};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -78,10 +78,9 @@ impl Site {
         assert_eq!(*user, *self.by_name(name));
         assert_eq!(*self.by_id(&session.user_id).unwrap(), *user);
         let (settings, keys) = (Settings::new(Engine::Row), Keys::new(SECRET, &[]));
-        let data = Data::of_row(row.data.as_bytes().to_vec());
-        let claims = settings.decode(&data, &keys, SystemTime::now()).unwrap();
+        let claims = row.claims(&settings, &keys, SystemTime::now()).unwrap();
         assert_eq!(claims.user_id.text(), session.user_id);
-        assert!(settings.proves(&claims, &user.password, &keys));
+        assert!(claims.are_proven_by(&user.password));
     }
 
     fn keeps(&self, session: &Session) -> bool {

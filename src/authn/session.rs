@@ -6,9 +6,9 @@
 use super::{Reason, Site, active};
 use crate::error::Error;
 use crate::session::{
-    Claims, Clock, Data, Found as Place, Keys, Refusal, SessionKey, Settings, Unfound,
+    Claims, Clock, Data, Found as Place, Keys, Refusal, SessionKey, SessionRow, Settings, Unfound,
 };
-use crate::store::{Found, Patience, SessionRow};
+use crate::store::{Found, Patience};
 use crate::user::{User, Wants};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -134,23 +134,23 @@ impl Asked<'_> {
         {
             owners.ids.insert(digest, user.id.as_str().into());
         }
-        Ok(self.judge(&claims, found))
+        Ok(judge(&claims, found))
     }
 
-    fn claims_of_row(&self, row: Option<&SessionRow>) -> Result<Claims, Refusal> {
+    fn claims_of_row(&self, row: Option<&SessionRow>) -> Result<Arc<Claims>, Refusal> {
         let row = row.ok_or(Refusal::NoSession)?;
         let Sessions { settings, keys, clock } = self.sessions;
         if clock.has_passed(&row.expire_date, self.now) {
             return Err(Refusal::Ended);
         }
-        settings.decode(&Data::of_row(row.data.as_bytes()), keys, self.now)
+        row.claims(settings, keys, self.now)
     }
 
     /// In the cookie or a file.
     fn by_data(&self, data: &Data) -> Answer {
         let Sessions { settings, keys, .. } = self.sessions;
         match settings.decode(data, keys, self.now) {
-            Ok(claims) => self.user(&claims).map(|found| self.judge(&claims, found)),
+            Ok(claims) => self.user(&claims).map(|found| judge(&claims, found)),
             Err(refusal) => Ok(Err(Reason::Session(refusal))),
         }
     }
@@ -160,16 +160,15 @@ impl Asked<'_> {
         let id = claims.user_id.text();
         self.patience.ask(&**store, |deadline| store.get_by_id(model, self.wants, id, deadline))
     }
+}
 
-    /// Django's last questions of a session: may its user log in, and is it of his present password?
-    fn judge(&self, claims: &Claims, found: Found) -> Result<Arc<User>, Reason> {
-        let Sessions { settings, keys, .. } = self.sessions;
-        let user = active(found)?;
-        if claims.user_id.is(&user.id) && settings.proves(claims, &user.password, keys) {
-            Ok(user)
-        } else {
-            Err(Reason::Session(Refusal::Hash))
-        }
+/// Django's last questions of a session: may its user log in, and is it of his present password?
+fn judge(claims: &Claims, found: Found) -> Result<Arc<User>, Reason> {
+    let user = active(found)?;
+    if claims.user_id.is(&user.id) && claims.are_proven_by(&user.password) {
+        Ok(user)
+    } else {
+        Err(Reason::Session(Refusal::Hash))
     }
 }
 

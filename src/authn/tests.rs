@@ -2,7 +2,7 @@ use super::*;
 use crate::cache::{Claim, Key, Verified};
 use crate::hashers::{Hashers, spent};
 use crate::hashing::{Hashing, Limits};
-use crate::store::SessionRow;
+use crate::session::SessionRow;
 use std::time::{Duration, Instant};
 
 struct Users(Vec<User>);

@@ -2,14 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-use super::Refusal;
 use super::json::Value;
+use super::{Keys, Refusal};
+use crate::signing::Algorithm;
 use std::fmt;
+use std::sync::OnceLock;
 use zeroize::Zeroizing;
 
+/// `AbstractBaseUser.get_session_auth_hash`.
+const AUTH_HASH_SALT: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
+
 /// Whom Django has logged in, by which back end, and under which password: true only of the user
-/// whose password [`super::Settings::proves`] it.
-#[derive(Clone, PartialEq, Eq)]
+/// whose password proves it.
 pub struct Claims {
     /// `_auth_user_id`.
     pub user_id: UserId,
@@ -17,12 +21,45 @@ pub struct Claims {
     pub backend: String,
     /// `_auth_user_hash`.
     pub(super) auth_hash: Zeroizing<String>,
+    /// What it may be made with.
+    pub(super) keys: Keys,
+    /// Whether SHA-1 may be, too.
+    pub(super) legacy: bool,
+    /// The password column that was found to be the one.
+    pub(super) proven: OnceLock<Zeroizing<String>>,
+}
+
+impl Claims {
+    /// Whether they were made when `encoded` was the password column of their user, under one of the
+    /// keys: Django's session ends with the password. Whether the user is active, the caller asks.
+    pub fn are_proven_by(&self, encoded: &str) -> bool {
+        if self.proven.get().is_some_and(|proven| **proven == encoded) {
+            return true;
+        }
+        let is = |algorithm: Algorithm| {
+            let claimed = self.auth_hash.as_bytes();
+            algorithm.is_hexdigest(claimed, AUTH_HASH_SALT, encoded.as_bytes(), &self.keys)
+        };
+        let proven = is(Algorithm::Sha256) || (self.legacy && is(Algorithm::Sha1));
+        if proven {
+            let _ = self.proven.set(Zeroizing::new(encoded.to_owned()));
+        }
+        proven
+    }
+}
+
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.user_id, &self.backend, &self.auth_hash)
+            == (&other.user_id, &other.backend, &other.auth_hash)
+    }
 }
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user_id, backend, auth_hash: _ } = self;
-        f.debug_struct("Claims").field("user_id", user_id).field("backend", backend).finish()
+        let Self { user_id, backend, .. } = self;
+        let mut claims = f.debug_struct("Claims");
+        claims.field("user_id", user_id).field("backend", backend).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::session::json::Value;
 use crate::session::legacy;
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// Django 5.2, at NOW: the user 1 by ModelBackend, whose password column is ENCODED.
@@ -43,22 +44,42 @@ fn signed_cookie() -> String {
 
 #[test]
 fn what_django_wrote_is_somebody_s_session() {
-    let settings = rows();
-    let claims = decode(&settings, SESSION).unwrap();
+    let claims = decode(&rows(), SESSION).unwrap();
     assert_eq!((claims.user_id.text(), claims.backend.as_str()), ("1", BACKEND));
-    assert!(settings.proves(&claims, ENCODED, &keys()));
+    assert!(claims.are_proven_by(ENCODED));
     assert_eq!(decode(&cookies(), &signed_cookie()).unwrap(), claims);
 }
 
 #[test]
 fn a_new_password_or_key_ends_it() {
-    let settings = rows();
-    let claims = decode(&settings, SESSION).unwrap();
-    for encoded in ["", "!", &ENCODED[1..], &format!("{ENCODED} ")] {
-        assert!(!settings.proves(&claims, encoded, &keys()), "{encoded}");
+    let claims = decode(&rows(), SESSION).unwrap();
+    for proven in [false, true] {
+        for encoded in ["", "!", &ENCODED[1..], &format!("{ENCODED} ")] {
+            assert!(!claims.are_proven_by(encoded), "{encoded}");
+        }
+        // And what was remembered of it changes nothing.
+        assert!(claims.are_proven_by(ENCODED), "{proven}");
     }
-    assert!(!settings.proves(&claims, ENCODED, &Keys::new("new", &[])));
-    assert!(settings.proves(&claims, ENCODED, &Keys::new("new", &["newer", SECRET_KEY])));
+    let under =
+        |keys| Claims { keys, proven: OnceLock::new(), ..decode(&rows(), SESSION).unwrap() };
+    assert!(!under(Keys::new("new", &[])).are_proven_by(ENCODED));
+    assert!(under(Keys::new("new", &["newer", SECRET_KEY])).are_proven_by(ENCODED));
+}
+
+#[test]
+fn a_row_is_decoded_once_for_the_same_settings_and_keys() {
+    let row = SessionRow::new(SESSION.into(), "2030-01-01 00:00:00".into());
+    let [ours, same, new] = [keys(), keys(), Keys::new("new", &[])];
+    let first = row.claims(&rows(), &ours, now()).unwrap();
+    for keys in [&ours, &same] {
+        assert!(Arc::ptr_eq(&first, &row.claims(&rows(), keys, now()).unwrap()));
+    }
+    let refused = Err(Refusal::Signed(signing::Refusal::Signature));
+    assert_eq!(row.claims(&rows(), &new, now()), refused);
+    let other = Settings { salt: "django.contrib.sessions.Mine".into(), ..rows() };
+    assert_eq!(row.claims(&other, &ours, now()), refused);
+    let other = Settings { backends: vec!["other".into()], ..rows() };
+    assert_eq!(row.claims(&other, &ours, now()), Err(Refusal::Backend(BACKEND.into())));
 }
 
 #[test]

@@ -5,8 +5,9 @@
 use super::question::Row;
 use super::rows::{Kept, Lookup};
 use super::sql::Sought;
-use super::{Fetch, Found, Pooled, SessionRow, row};
+use super::{Fetch, Found, Pooled, row};
 use crate::error::Error;
+use crate::session::SessionRow;
 use crate::user::{UserModel, Wants};
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::Found;
 use super::id::is_same;
 use super::question::{OTHER_ANSWER, Row};
-use super::{Found, SessionRow};
+use crate::session::SessionRow;
 use crate::user::{User, UserModel, Wants};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -30,7 +31,7 @@ pub(super) fn session(rows: &mut [Row]) -> Result<Option<SessionRow>, String> {
     sessions.dedup();
     match sessions.pop().map(<[_; 2]>::try_from) {
         Some(Ok([Some(data), Some(expire_date)])) if sessions.is_empty() => {
-            Ok(Some(SessionRow { data: data.into(), expire_date }))
+            Ok(Some(SessionRow::new(data, expire_date)))
         }
         _ if sessions.is_empty() => Ok(None),
         _ => Err("more than one session has this key".into()),
@@ -192,10 +193,7 @@ mod tests {
     fn a_session_is_the_same_beside_each_user() {
         let text = |text: &str| Some(text.to_owned());
         let of = |data: &str| vec![text(data), text("2030-01-01 00:00:00"), text("7")];
-        let found = SessionRow {
-            data: Zeroizing::new("x".into()),
-            expire_date: "2030-01-01 00:00:00".into(),
-        };
+        let found = SessionRow::new("x".into(), "2030-01-01 00:00:00".into());
         let mut rows = [of("x"), of("x")];
         assert_eq!(session(&mut rows), Ok(Some(found)));
         assert_eq!(rows, [[text("7")], [text("7")]]);

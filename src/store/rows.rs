@@ -3,8 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::Found;
 use super::sql::Sought;
-use super::{Found, SessionRow};
+use crate::session::SessionRow;
 use crate::user::{UserModel, Wants};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};

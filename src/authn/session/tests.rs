@@ -78,9 +78,8 @@ impl Store for Rows {
         _: Instant,
     ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
         self.asks(format!("session {}", id.unwrap_or("alone")))?;
-        let (data, expire_date) = (Zeroizing::new(DATA.into()), self.expire_date.into());
         let found = id.map_or(Ok(Found::Nobody), |id| self.find(id))?;
-        Ok((Some(Arc::new(SessionRow { data, expire_date })), found))
+        Ok((Some(Arc::new(SessionRow::new(DATA.into(), self.expire_date.into()))), found))
     }
 
     fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {

@@ -31,8 +31,8 @@ fn alice() -> Kept {
 }
 
 fn session(length: usize) -> Kept {
-    let data = Zeroizing::new("x".repeat(length));
-    Kept::Session(Arc::new(SessionRow { data, expire_date: "2030-01-01 00:00:00".into() }))
+    let expire_date = "2030-01-01 00:00:00".into();
+    Kept::Session(Arc::new(SessionRow::new("x".repeat(length), expire_date)))
 }
 
 #[test]
