@@ -22,7 +22,7 @@ export MODULE := $(CURDIR)/target/mod_authnz_django.so
 export MODULE_PANIC := $(CURDIR)/target/mod_authnz_django-panic.so
 export DJANGO_VENV := $(CURDIR)/target/venv
 
-ARTEFACT := target/release/libmod_authnz_django.so
+ARTEFACT := target/dist/libmod_authnz_django.so
 
 .PHONY: help setup build check unit test demo bench image install uninstall clean
 
@@ -42,7 +42,7 @@ setup: ## Install whatever is missing for all of this (Debian packages, Django i
 
 build: ## Build the module: target/mod_authnz_django.so
 	@tests/setup.sh build
-	cargo build --release
+	cargo build --profile dist
 	# A new file, never an old one overwritten: a running httpd may have that one mapped.
 	install -m 755 $(ARTEFACT) $(MODULE)
 
@@ -57,12 +57,11 @@ unit: ## Run the unit tests alone
 	@tests/setup.sh build
 	cargo test --release --lib
 
-# The panic that a test asks for is compiled into a file of its own, first, so that what lies at
-# MODULE afterwards is what `make build` makes.
+# The panic that a test asks for is compiled into a file of its own.
 test: ## Install what is missing, build, run every unit and integration test, count them
 	@tests/setup.sh test
 	cargo build --release --features test-panic
-	install -m 755 $(ARTEFACT) $(MODULE_PANIC)
+	install -m 755 target/release/libmod_authnz_django.so $(MODULE_PANIC)
 	$(MAKE) build
 	exec tests/run.sh
 
