@@ -9,6 +9,7 @@ mod id;
 mod inspect;
 mod mysql;
 mod pool;
+mod pooled;
 mod postgres;
 mod question;
 mod row;
@@ -26,13 +27,7 @@ use crate::error::Error;
 use crate::query::{Query, Values};
 use crate::session::SessionRow;
 use crate::user::{User, UserModel, Wants};
-use failure::Failure;
-use gate::Share;
-use pool::{Connector, Limits, Pool};
-use question::{Question, Row};
-use rows::{Rows, Trust, Voucher};
-use selects::Selects;
-use sql::{Dialect, Sought};
+use pooled::{Fetch, Pooled};
 use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
@@ -343,162 +338,6 @@ impl Database {
         gate: Arc<Gate>,
     ) -> Arc<dyn Store> {
         self.backend.open(&self.label, password, host, gate)
-    }
-}
-
-/// How the connections of a kind are asked.
-trait Fetch: Connector {
-    const DIALECT: &Dialect;
-
-    /// All rows of the answer.
-    fn fetch(
-        &self,
-        connection: &mut Self::Connection,
-        question: &Question<'_>,
-        deadline: Instant,
-    ) -> Result<Vec<Row>, Failure>;
-
-    /// `Part::Server` of `Store::inspect`, as far as this kind of database can tell.
-    fn facts(
-        &self,
-        connection: &mut Self::Connection,
-        model: &UserModel,
-        wants: &Wants,
-        deadline: Instant,
-    ) -> Result<Vec<Fact>, Failure>;
-}
-
-/// The store of every kind: its connections in a pool, behind the gate.
-struct Pooled<C: Connector> {
-    label: String,
-    timeout: Duration,
-    pool: Pool<C>,
-    share: Share,
-    rows: Option<Rows>,
-    selects: Selects,
-}
-
-impl<C: Fetch> Pooled<C> {
-    /// `voucher` says how long rows are kept; without one `rows=` does.
-    fn open(
-        label: &str,
-        connector: C,
-        limits: &Limits,
-        host: Arc<dyn Host>,
-        gate: Arc<Gate>,
-        voucher: Option<Box<dyn Voucher>>,
-    ) -> Arc<dyn Store> {
-        let pool = Pool::new(connector, limits.clone(), host);
-        let (label, timeout, share) = (label.to_owned(), limits.timeout, gate.share());
-        let rows = match voucher {
-            Some(voucher) => Some(Rows::new(voucher, rows::OLDEST)),
-            None if limits.rows.is_zero() => None,
-            None => Some(Rows::new(Box::new(Trust), limits.rows)),
-        };
-        Arc::new(Self { label, timeout, pool, share, rows, selects: Selects::default() })
-    }
-}
-
-impl<C: Fetch> Pooled<C> {
-    fn ask(&self, question: &Question<'_>, deadline: Instant) -> Result<Vec<Row>, Error> {
-        // No database has such a value, and not every one takes the question.
-        if question.values.iter().any(|value| value.contains('\0')) {
-            return Ok(Vec::new());
-        }
-        self.run(deadline, |connector, connection, deadline| {
-            connector.fetch(connection, question, deadline)
-        })
-    }
-
-    fn run<T>(
-        &self,
-        deadline: Instant,
-        query: impl FnMut(&C, &mut C::Connection, Instant) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        let deadline = deadline.min(Instant::now() + self.timeout);
-        let database = self.label.clone();
-        let Ok(permit) = self.share.enter(deadline) else {
-            // Without a number, because repeated errors are told apart by their text.
-            let reason = "too many requests wait for this database already".into();
-            return Err(Error::Unavailable { database, reason });
-        };
-        let answer = self.pool.run(deadline, query);
-        if !matches!(answer, Err(Failure::TimedOut(_))) {
-            permit.answered();
-        }
-        answer.map_err(|failure| match failure {
-            Failure::Query(reason) => Error::Query { database, reason },
-            Failure::Broken(reason) | Failure::TimedOut(reason) | Failure::Refused(reason) => {
-                Error::Unavailable { database, reason }
-            }
-        })
-    }
-}
-
-impl<C: Fetch> Store for Pooled<C> {
-    fn get_by_natural_key(
-        &self,
-        model: &UserModel,
-        wants: &Wants,
-        username: &str,
-        deadline: Instant,
-    ) -> Result<Found, Error> {
-        self.user(model, wants, Sought::Name(username), deadline)
-    }
-
-    fn get_by_id(
-        &self,
-        model: &UserModel,
-        wants: &Wants,
-        id: &str,
-        deadline: Instant,
-    ) -> Result<Found, Error> {
-        self.user(model, wants, Sought::Id(id), deadline)
-    }
-
-    fn session(
-        &self,
-        model: &UserModel,
-        wants: &Wants,
-        key: &str,
-        id: Option<&str>,
-        deadline: Instant,
-    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
-        self.session_and_user(model, wants, key, id, deadline)
-    }
-
-    fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {
-        let rows = self.ask(&C::DIALECT.exists(query, values), deadline)?;
-        Ok(matches!(&rows[..], [row] if matches!(&row[..], [Some(found)] if found == "1")))
-    }
-
-    fn value(
-        &self,
-        query: &Query,
-        values: &Values<'_>,
-        deadline: Instant,
-    ) -> Result<Option<Zeroizing<String>>, Error> {
-        let rows = self.ask(&C::DIALECT.value(query, values), deadline)?;
-        Ok(rows
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next())
-            .flatten()
-            .map(Zeroizing::new))
-    }
-
-    fn inspect(
-        &self,
-        model: &UserModel,
-        wants: &Wants,
-        part: Part,
-        deadline: Instant,
-    ) -> Result<Vec<Fact>, Error> {
-        self.facts(model, wants, part, deadline)
-    }
-
-    fn timeout(&self) -> Duration {
-        self.timeout
     }
 }
 
