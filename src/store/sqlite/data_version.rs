@@ -6,6 +6,7 @@ use super::{Connection, Connections};
 use crate::store::pool::{Connector, Limits};
 use crate::store::rows::{Stamp, Voucher};
 use rusqlite::ErrorCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ struct Shared {
     /// After which time without a question the connection is closed, as those of the pool are: an
     /// open one keeps Django from changing the journal mode.
     idle: Option<Duration>,
+    /// How many looks have begun; changed under the lock of `state` alone.
+    looks: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -29,6 +32,8 @@ struct State {
     version: i64,
     /// Raised when the number changes, and with every connection, so that no row outlives either.
     stamp: u64,
+    /// What the look found that was the last to begin.
+    found: Option<Stamp>,
     asked: Option<Instant>,
     reaping: bool,
 }
@@ -36,24 +41,36 @@ struct State {
 impl DataVersion {
     pub(super) fn new(connections: Connections, limits: &Limits) -> Self {
         let idle = (limits.min == 0).then_some(limits.idle);
-        Self(Arc::new(Shared { connections, idle, state: Mutex::default() }))
+        let (looks, state) = (AtomicU64::default(), Mutex::default());
+        Self(Arc::new(Shared { connections, idle, looks, state }))
     }
 }
 
 impl Voucher for DataVersion {
     /// Waits for nobody: where the file is locked at this moment, the row is read.
     fn stamp(&self) -> Option<Stamp> {
-        let stamp = self.0.stamp();
-        self.0.reap_later();
-        stamp
+        self.0.stamp()
     }
 }
 
 impl Shared {
-    fn stamp(&self) -> Option<Stamp> {
+    /// One look serves all who wait for the lock meanwhile, if it began after they came.
+    fn stamp(self: &Arc<Self>) -> Option<Stamp> {
+        let begun = self.looks.load(Ordering::SeqCst);
         let mut state = self.lock();
-        let State { connection, version, stamp, asked, .. } = &mut *state;
-        *asked = Some(Instant::now());
+        if self.looks.load(Ordering::SeqCst) == begun {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            state.asked = Some(Instant::now());
+            // Should the look panic, nobody else may take what an older one found.
+            state.found = None;
+            state.found = self.look(&mut state);
+            self.reap_later(&mut state);
+        }
+        state.found
+    }
+
+    fn look(&self, state: &mut State) -> Option<Stamp> {
+        let State { connection, version, stamp, .. } = state;
         if !connection.as_ref().is_some_and(|known| self.connections.file.is_same(&known.seen)) {
             // The old one goes first, with its locks.
             *connection = None;
@@ -82,19 +99,14 @@ impl Shared {
     }
 
     /// Sees to it that the connection is closed when nobody has asked for long.
-    fn reap_later(self: &Arc<Self>) {
+    fn reap_later(self: &Arc<Self>, state: &mut State) {
         let Some(idle) = self.idle else { return };
-        let mut state = self.lock();
         if state.reaping || state.connection.is_none() {
             return;
         }
-        state.reaping = true;
-        drop(state);
         let shared = Arc::downgrade(self);
         let body = Box::new(move || reap(&shared, idle));
-        if self.connections.host.spawn("database idle", body).is_err() {
-            self.lock().reaping = false;
-        }
+        state.reaping = self.connections.host.spawn("database idle", body).is_ok();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
