@@ -122,7 +122,7 @@ impl Rule for Permission {
 /// When the database gave no answer in the time that the request has for it.
 pub fn groups_for_user(
     store: &dyn Store,
-    model: &UserModel,
+    model: &Arc<UserModel>,
     wants: &Wants,
     username: &str,
     patience: &Patience,

@@ -50,7 +50,7 @@ pub trait Store: Send + Sync {
     /// `Unavailable` when no answer came by `deadline`, `Query` when the answer was an error.
     fn get_by_natural_key(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         username: &str,
         deadline: Instant,
@@ -63,7 +63,7 @@ pub trait Store: Send + Sync {
     /// As for `get_by_natural_key`, and `UnfitQuery` where users come from a query.
     fn get_by_id(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         id: &str,
         deadline: Instant,
@@ -76,7 +76,7 @@ pub trait Store: Send + Sync {
     /// As for `get_by_id`; `UnfitQuery` only where an `id` is given.
     fn session(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         key: &str,
         id: Option<&str>,
@@ -106,7 +106,7 @@ pub trait Store: Send + Sync {
     /// As for `get_by_natural_key`.
     fn inspect(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: Part,
         _deadline: Instant,

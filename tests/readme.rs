@@ -7,11 +7,12 @@ use crate::common::store::open;
 use crate::common::{directory, required};
 use mod_authnz_django::config::DIRECTIVES;
 use mod_authnz_django::store::Found;
-use mod_authnz_django::user::{UserModel, Wants};
+use mod_authnz_django::user::Wants;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 const README: &str = include_str!("../README.md");
@@ -198,7 +199,7 @@ fn the_role_of_the_readme_is_enough_and_can_do_no_more() {
 fn reads_sessions(url: &str) {
     let store = open(&[url]);
     let deadline = Instant::now() + store.timeout();
-    let none = store.session(&UserModel::default(), &Wants::NOTHING, "none", Some("1"), deadline);
+    let none = store.session(&Arc::default(), &Wants::NOTHING, "none", Some("1"), deadline);
     assert!(matches!(none, Ok((None, Found::One(_)))), "{none:?}");
 }
 

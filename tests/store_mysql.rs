@@ -155,7 +155,7 @@ fn permissions_and_queries() {
     let wants = Wants { permissions: true, ..Wants::GROUPS };
     let deadline = || Instant::now() + store.timeout();
     let permissions = |name: &str| {
-        let model = UserModel::parse(&["auth.User"]).unwrap();
+        let model = Arc::new(UserModel::parse(&["auth.User"]).unwrap());
         let found = store.get_by_natural_key(&model, &wants, name, deadline()).unwrap();
         let mut permissions = found.one().unwrap().permissions.clone();
         permissions.sort();
@@ -177,8 +177,8 @@ fn permissions_and_queries() {
     assert_eq!(value.as_ref().map(|value| value.as_str()), Some("2"));
     assert_eq!(store.value(&id, &values("nobody"), deadline()), Ok(None));
     let users = query("SELECT * FROM auth_user WHERE username = :username");
-    let model =
-        UserModel { query: Some(users.into()), ..UserModel::parse(&["auth.User"]).unwrap() };
+    let model = UserModel::parse(&["auth.User"]).unwrap();
+    let model = Arc::new(UserModel { query: Some(users.into()), ..model });
     let found = store.get_by_natural_key(&model, &Wants::GROUPS, "alice", deadline()).unwrap();
     assert_eq!(found.one().unwrap().groups.len(), 2);
     let nobody = store.get_by_natural_key(&model, &Wants::GROUPS, "zoe", deadline());
@@ -206,7 +206,7 @@ fn many_groups_and_permissions_are_whole() {
     let store = open(&[&url(&server, "")]);
     let wants = Wants { permissions: true, ..Wants::GROUPS };
     let deadline = Instant::now() + store.timeout();
-    let found = store.get_by_natural_key(&UserModel::default(), &wants, "bob", deadline).unwrap();
+    let found = store.get_by_natural_key(&Arc::default(), &wants, "bob", deadline).unwrap();
     let bob = found.one().unwrap();
     assert_eq!((bob.groups.len(), bob.permissions.len()), (80, 81));
 }

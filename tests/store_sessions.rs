@@ -28,13 +28,13 @@ const EMPLOYEE: &[&str] = &[
 
 struct Site {
     store: Arc<dyn Store>,
-    model: UserModel,
+    model: Arc<UserModel>,
     wants: Wants,
 }
 
 impl Site {
     fn new(words: &[&str], model: &[&str]) -> Self {
-        let model = UserModel::parse(model).unwrap();
+        let model = Arc::new(UserModel::parse(model).unwrap());
         Self { store: open(words), model, wants: Wants::GROUPS }
     }
 

@@ -33,7 +33,7 @@ const SESSIONS: &str = "sessions=django_session";
 struct Watcher {
     server: Arc<Server>,
     store: Arc<dyn Store>,
-    model: UserModel,
+    model: Arc<UserModel>,
     wants: Wants,
 }
 
@@ -41,7 +41,7 @@ impl Watcher {
     fn new(words: &[&str], model: &[&str], wants: Wants) -> Self {
         let server: Arc<Server> = Arc::default();
         let store = open_on(&server, words);
-        Self { server, store, model: UserModel::parse(model).unwrap(), wants }
+        Self { server, store, model: Arc::new(UserModel::parse(model).unwrap()), wants }
     }
 
     fn on(cluster: &Cluster, wants: Wants) -> Self {

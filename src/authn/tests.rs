@@ -10,7 +10,7 @@ struct Users(Vec<User>);
 impl Store for Users {
     fn get_by_natural_key(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         username: &str,
         _: Instant,
@@ -19,13 +19,19 @@ impl Store for Users {
         Ok(found.map_or(Found::Nobody, |user| Found::One(Arc::new(user))))
     }
 
-    fn get_by_id(&self, _: &UserModel, _: &Wants, _: &str, _: Instant) -> Result<Found, Error> {
+    fn get_by_id(
+        &self,
+        _: &Arc<UserModel>,
+        _: &Wants,
+        _: &str,
+        _: Instant,
+    ) -> Result<Found, Error> {
         Ok(Found::Nobody)
     }
 
     fn session(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: &str,
         _: Option<&str>,
@@ -235,7 +241,7 @@ struct Away(Error);
 impl Store for Away {
     fn get_by_natural_key(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: &str,
         _: Instant,
@@ -243,13 +249,19 @@ impl Store for Away {
         Err(self.0.clone())
     }
 
-    fn get_by_id(&self, _: &UserModel, _: &Wants, _: &str, _: Instant) -> Result<Found, Error> {
+    fn get_by_id(
+        &self,
+        _: &Arc<UserModel>,
+        _: &Wants,
+        _: &str,
+        _: Instant,
+    ) -> Result<Found, Error> {
         Err(self.0.clone())
     }
 
     fn session(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: &str,
         _: Option<&str>,

@@ -18,7 +18,7 @@ static SESSIONS: Wants = Wants::SESSIONS;
 impl<C: Fetch> Pooled<C> {
     pub(super) fn user(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         sought: Sought<&str>,
         deadline: Instant,
@@ -51,7 +51,7 @@ impl<C: Fetch> Pooled<C> {
 
     pub(super) fn session_and_user(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         key: &str,
         id: Option<&str>,
@@ -111,7 +111,7 @@ impl<C: Fetch> Pooled<C> {
     /// The rows and, where it is `wanted`, where they come from.
     fn select(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         sought: Sought<&str>,
         wanted: Option<&'static str>,

@@ -9,6 +9,7 @@ use super::sql::SESSIONS;
 use super::{Fetch, Pooled};
 use crate::error::Error;
 use crate::user::{UserModel, Wants};
+use std::sync::Arc;
 use std::time::Instant;
 use zeroize::Zeroizing;
 
@@ -60,7 +61,7 @@ pub const MOST_PASSWORDS: usize = 100_000;
 impl<C: Fetch> Pooled<C> {
     pub(super) fn facts(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         part: Part,
         deadline: Instant,

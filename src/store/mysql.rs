@@ -19,7 +19,6 @@ use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, ser
 use crate::user::{UserModel, Wants};
 use packet::Channel;
 use statement::Statement;
-use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -104,7 +103,8 @@ struct Connection {
     channel: Channel,
     /// The server is on this machine.
     local: bool,
-    prepared: HashMap<String, Statement>,
+    /// With their SQL: few enough that to compare is faster than to hash.
+    prepared: Vec<(String, Statement)>,
     waiter: Waiter,
 }
 
@@ -126,22 +126,23 @@ impl Fetch for Connections {
     ) -> Result<Vec<Row>, Failure> {
         let Connection { channel, prepared, waiter, .. } = connection;
         let work = async {
-            let statement = match prepared.get(&question.sql) {
-                Some(statement) => *statement,
+            let known = prepared.iter().find(|(known, _)| *known == question.sql);
+            let statement = match known {
+                Some((_, statement)) => *statement,
                 None => {
                     let statement = statement::prepare(channel, &question.sql).await?;
-                    prepared.insert(question.sql.clone(), statement);
+                    prepared.push((question.sql.clone(), statement));
                     statement
                 }
             };
             statement::execute(channel, statement, &question.values).await
         };
-        let timeout = seconds(self.timeout);
+        let timeout = || seconds(self.timeout);
         let rows = match waiter.run(deadline, work) {
             Some(Ok(rows)) => rows,
             Some(Err(error)) if error.no_such_value(&question.values) => return Ok(Vec::new()),
-            Some(Err(error)) => return Err(error.querying(&timeout)),
-            None => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
+            Some(Err(error)) => return Err(error.querying(&timeout())),
+            None => return Err(Failure::TimedOut(format!("no answer within {}", timeout()))),
         };
         if question.marker.is_none() {
             return Ok(rows);
@@ -155,7 +156,7 @@ impl Fetch for Connections {
     fn facts(
         &self,
         connection: &mut Connection,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {

@@ -34,7 +34,7 @@ pub(super) trait Fetch: Connector {
     fn facts(
         &self,
         connection: &mut Self::Connection,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure>;
@@ -112,7 +112,7 @@ impl<C: Fetch> Pooled<C> {
 impl<C: Fetch> Store for Pooled<C> {
     fn get_by_natural_key(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         username: &str,
         deadline: Instant,
@@ -122,7 +122,7 @@ impl<C: Fetch> Store for Pooled<C> {
 
     fn get_by_id(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         id: &str,
         deadline: Instant,
@@ -132,7 +132,7 @@ impl<C: Fetch> Store for Pooled<C> {
 
     fn session(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         key: &str,
         id: Option<&str>,
@@ -163,7 +163,7 @@ impl<C: Fetch> Store for Pooled<C> {
 
     fn inspect(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         part: Part,
         deadline: Instant,

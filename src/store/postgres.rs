@@ -20,7 +20,6 @@ use super::tls::{Encrypt, Tls};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::{UserModel, Wants};
 use driven::Driven;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -166,7 +165,8 @@ struct Connections {
 struct Connection {
     client: Client,
     driven: Driven,
-    prepared: HashMap<String, Statement>,
+    /// With their SQL: few enough that to compare is faster than to hash.
+    prepared: Vec<(String, Statement)>,
     waiter: Waiter,
 }
 
@@ -194,14 +194,14 @@ impl Fetch for Connections {
                 values.iter().map(|value| (value as _, Type::UNKNOWN)).collect();
             client.query_typed(&question.sql, &typed).await
         };
-        let timeout = seconds(self.settings.limits.timeout);
+        let timeout = || seconds(self.settings.limits.timeout);
         let rows = match waiter.run(deadline, driven.during(work)) {
             Some(Ok(rows)) => rows,
             Some(Err(error)) if error::no_such_value(&error, &question.values) => {
                 return Ok(Vec::new());
             }
-            Some(Err(error)) => return Err(error::querying(&error, &timeout)),
-            None => return Err(Failure::TimedOut(format!("no answer within {timeout}"))),
+            Some(Err(error)) => return Err(error::querying(&error, &timeout())),
+            None => return Err(Failure::TimedOut(format!("no answer within {}", timeout()))),
         };
         if rows.is_empty() || !rows.iter().all(|row| is_marked(row, question)) {
             return Err(Failure::Query(OTHER_ANSWER.into()));
@@ -212,7 +212,7 @@ impl Fetch for Connections {
     fn facts(
         &self,
         connection: &mut Connection,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {
@@ -240,15 +240,16 @@ impl Connections {
 
 async fn query_prepared(
     client: &Client,
-    prepared: &mut HashMap<String, Statement>,
+    prepared: &mut Vec<(String, Statement)>,
     sql: &str,
     values: &[Unknown<'_>],
 ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
-    let statement = match prepared.get(sql) {
-        Some(statement) => statement.clone(),
+    let known = prepared.iter().find(|(known, _)| known == sql);
+    let statement = match known {
+        Some((_, statement)) => statement.clone(),
         None => {
             let statement = client.prepare(sql).await?;
-            prepared.insert(sql.to_owned(), statement.clone());
+            prepared.push((sql.to_owned(), statement.clone()));
             statement
         }
     };

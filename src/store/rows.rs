@@ -36,7 +36,7 @@ pub(super) trait Voucher: Send + Sync {
     fn stamp(&self) -> Option<Stamp>;
 
     /// Whether stamps taken before tell of every change to rows of `model` with what is wanted.
-    fn covers(&self, _model: &UserModel, _wants: &Wants) -> bool {
+    fn covers(&self, _model: &Arc<UserModel>, _wants: &Wants) -> bool {
         true
     }
 
@@ -66,7 +66,7 @@ pub(super) struct Rows {
     voucher: Box<dyn Voucher>,
     oldest: Duration,
     /// What rows were asked for; their numbers are parts of the keys.
-    shapes: RwLock<Vec<(UserModel, Wants)>>,
+    shapes: RwLock<Vec<(Arc<UserModel>, Wants)>>,
     kept: LazyLock<Cache<Key, Row, Weight>>,
 }
 
@@ -126,7 +126,7 @@ impl Weighter<Key, Row> for Weight {
 /// What one request asks for.
 pub(super) struct Lookup<'a> {
     rows: &'a Rows,
-    model: &'a UserModel,
+    model: &'a Arc<UserModel>,
     wants: &'a Wants,
     sought: Sought<&'a str>,
     shape: usize,
@@ -152,7 +152,7 @@ impl Rows {
     pub(super) fn lookup<'a>(
         &'a self,
         stamp: Option<Stamp>,
-        model: &'a UserModel,
+        model: &'a Arc<UserModel>,
         wants: &'a Wants,
         sought: Sought<&'a str>,
     ) -> Option<Lookup<'a>> {
@@ -167,8 +167,8 @@ impl Rows {
         Some(Lookup { rows: self, model, wants, sought, shape, stamp })
     }
 
-    fn shape(&self, model: &UserModel, wants: &Wants) -> usize {
-        let find = |shapes: &[(UserModel, Wants)]| {
+    fn shape(&self, model: &Arc<UserModel>, wants: &Wants) -> usize {
+        let find = |shapes: &[(Arc<UserModel>, Wants)]| {
             shapes.iter().position(|shape| (&shape.0, &shape.1) == (model, wants))
         };
         let known = find(&self.shapes.read().unwrap_or_else(PoisonError::into_inner));

@@ -6,14 +6,14 @@
 use super::question::Question;
 use super::sql::{Dialect, Sought};
 use crate::user::{UserModel, Wants};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Those of one database. There are as many as the configuration has models and wishes.
 #[derive(Default)]
 pub(super) struct Selects(RwLock<Vec<Select>>);
 
 struct Select {
-    model: UserModel,
+    model: Arc<UserModel>,
     wants: Wants,
     by: Sought<()>,
     origin: Option<&'static str>,
@@ -26,7 +26,7 @@ impl Selects {
     pub(super) fn select<'a>(
         &self,
         dialect: &Dialect,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         sought: Sought<&'a str>,
         origin: Option<&'static str>,
@@ -80,7 +80,7 @@ mod tests {
         let selects = Selects::default();
         let models = [&["auth.User"][..], &["accounts.User", "lookup=iexact", "username=email"]];
         for _ in 0..3 {
-            for model in models.map(|words| UserModel::parse(words).unwrap()) {
+            for model in models.map(|words| Arc::new(UserModel::parse(words).unwrap())) {
                 for wants in [Wants::NOTHING, Wants::FLAGS, Wants::PERMISSIONS] {
                     for (sought, origin) in [
                         (Sought::Name("alice"), None),

@@ -169,7 +169,7 @@ impl Fetch for Connections {
     fn facts(
         &self,
         connection: &mut Connection,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         deadline: Instant,
     ) -> Result<Vec<Fact>, Failure> {

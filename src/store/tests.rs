@@ -94,7 +94,7 @@ fn an_outage_costs_a_moment_and_tells_no_password() {
     for _ in 0..20 {
         let deadline = Instant::now() + Duration::from_secs(5);
         let error = store
-            .get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline)
+            .get_by_natural_key(&Arc::default(), &Wants::NOTHING, "alice", deadline)
             .unwrap_err();
         let text = error.to_string();
         assert_eq!(
@@ -116,7 +116,6 @@ fn hosts_in_any_order_fail_with_one_text() {
 
 pub(super) fn ask(store: &dyn Store) -> Result<Option<Arc<User>>, String> {
     let deadline = Instant::now() + store.timeout();
-    let answer =
-        store.get_by_natural_key(&UserModel::default(), &Wants::NOTHING, "alice", deadline);
+    let answer = store.get_by_natural_key(&Arc::default(), &Wants::NOTHING, "alice", deadline);
     answer.map(Found::one).map_err(|error| error.to_string())
 }

@@ -39,7 +39,7 @@ pub fn ask_model(
     model: &[&str],
     name: &str,
 ) -> Result<Option<Arc<User>>, Error> {
-    let model = UserModel::parse(model).unwrap();
+    let model = Arc::new(UserModel::parse(model).unwrap());
     let deadline = Instant::now() + store.timeout();
     let answer = store.get_by_natural_key(&model, &Wants::GROUPS, name, deadline).map(Found::one);
     if let Err(error) = &answer {

@@ -56,7 +56,7 @@ impl Rows {
 impl Store for Rows {
     fn get_by_natural_key(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         name: &str,
         _: Instant,
@@ -64,14 +64,20 @@ impl Store for Rows {
         panic!("asked for the name {name}");
     }
 
-    fn get_by_id(&self, _: &UserModel, _: &Wants, id: &str, _: Instant) -> Result<Found, Error> {
+    fn get_by_id(
+        &self,
+        _: &Arc<UserModel>,
+        _: &Wants,
+        id: &str,
+        _: Instant,
+    ) -> Result<Found, Error> {
         self.asks(format!("user {id}"))?;
         self.find(id)
     }
 
     fn session(
         &self,
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: &str,
         id: Option<&str>,

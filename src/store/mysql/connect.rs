@@ -10,7 +10,6 @@ use crate::store::pool::Connector;
 use crate::store::servers::{self, Place, first};
 use crate::store::socket::Socket;
 use socket2::{SockRef, TcpKeepalive};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -82,7 +81,7 @@ impl Connections {
             let (socket, local) = socket().await?;
             let waiter = socket.waiter();
             let (mut channel, mariadb) = login.run(Box::new(socket)).await?;
-            let made = |channel| Connection { channel, local, prepared: HashMap::new(), waiter };
+            let made = |channel| Connection { channel, local, prepared: Vec::new(), waiter };
             if !self.without_settings.load(Ordering::Relaxed) {
                 match statement::run(&mut channel, &self.settings(mariadb)).await {
                     Err(Trouble::Server { .. }) => {

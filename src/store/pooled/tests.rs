@@ -47,7 +47,7 @@ impl Fetch for Slow {
     fn facts(
         &self,
         (): &mut (),
-        _: &UserModel,
+        _: &Arc<UserModel>,
         _: &Wants,
         _: Instant,
     ) -> Result<Vec<Fact>, Failure> {

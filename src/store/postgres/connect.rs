@@ -12,7 +12,6 @@ use crate::store::servers::{self, first};
 use crate::store::socket::{Socket, Waiter};
 use crate::store::tls::Encrypt;
 use socket2::{SockRef, TcpKeepalive};
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +33,7 @@ impl Connector for Connections {
         let reached = runtime.block_on(self.reach(deadline)).and_then(|reached| {
             let Reached { client, driven, waiter } = reached;
             waiter.leave_reactor().map_err(servers::no_connection)?;
-            Ok(Connection { client, driven, prepared: HashMap::new(), waiter })
+            Ok(Connection { client, driven, prepared: Vec::new(), waiter })
         });
         // Not by its own drop, which would wait for a name that does not resolve.
         runtime.shutdown_background();

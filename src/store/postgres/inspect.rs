@@ -10,6 +10,7 @@ use crate::store::inspect::{Fact, tables};
 use crate::store::question::Question;
 use crate::user::{UserModel, Wants};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 const MARKER: &str = "mod_authnz_django facts";
@@ -93,7 +94,7 @@ pub(super) fn facts(
 pub(super) fn watch(
     connections: &Connections,
     connection: &mut Connection,
-    model: &UserModel,
+    model: &Arc<UserModel>,
     wants: &Wants,
     deadline: Instant,
 ) -> Option<Fact> {

@@ -78,7 +78,7 @@ impl Watch {
     /// `origin`.
     pub(super) fn check(
         &self,
-        model: &UserModel,
+        model: &Arc<UserModel>,
         wants: &Wants,
         origin: Option<&str>,
         deadline: Instant,
@@ -133,7 +133,7 @@ impl Voucher for Watch {
 
     /// Waits for nobody: a model that is met for the first time is looked at meanwhile. Asked after
     /// the stamp was taken: `judge` raises it before it says what is covered.
-    fn covers(&self, model: &UserModel, wants: &Wants) -> bool {
+    fn covers(&self, model: &Arc<UserModel>, wants: &Wants) -> bool {
         let covered = self.ear.covers(model, wants);
         if covered.is_none() {
             self.wake();

@@ -12,7 +12,7 @@ impl Voucher for Oracle {
         Some(Stamp(self.0.load(Ordering::Relaxed))).filter(|stamp| stamp.0 != 0)
     }
 
-    fn covers(&self, _: &UserModel, wants: &Wants) -> bool {
+    fn covers(&self, _: &Arc<UserModel>, wants: &Wants) -> bool {
         !wants.permissions
     }
 
@@ -38,7 +38,7 @@ fn session(length: usize) -> Kept {
 #[test]
 fn a_row_is_kept_while_the_stamp_is_the_same() {
     let (rows, says) = rows(OLDEST);
-    let (model, wants) = (UserModel::default(), Wants::NOTHING);
+    let (model, wants) = (Arc::<UserModel>::default(), Wants::NOTHING);
     let look = |name| rows.lookup(rows.stamp(), &model, &wants, Sought::Name(name));
     assert_eq!(look("alice").unwrap().found(), None);
     look("alice").unwrap().keep(Instant::now(), alice(), Some("here"));
@@ -55,7 +55,7 @@ fn a_row_is_kept_while_the_stamp_is_the_same() {
     assert_eq!(more.unwrap().found(), None);
     let uncovered = rows.lookup(rows.stamp(), &model, &uncovered, Sought::Name("alice"));
     assert!(uncovered.is_none());
-    let other = UserModel { table: "other".into(), ..UserModel::default() };
+    let other = Arc::new(UserModel { table: "other".into(), ..UserModel::default() });
     let other = rows.lookup(rows.stamp(), &other, &wants, Sought::Name("alice"));
     assert_eq!(other.unwrap().found(), None);
     says.store(2, Ordering::Relaxed);
@@ -70,7 +70,7 @@ fn a_row_is_kept_while_the_stamp_is_the_same() {
 #[test]
 fn what_changes_while_the_answer_is_under_way_is_not_kept() {
     let (rows, says) = rows(OLDEST);
-    let (model, wants) = (UserModel::default(), Wants::NOTHING);
+    let (model, wants) = (Arc::<UserModel>::default(), Wants::NOTHING);
     let look = || rows.lookup(rows.stamp(), &model, &wants, Sought::Name("alice")).unwrap();
     let lookup = look();
     says.store(2, Ordering::Relaxed);
@@ -90,7 +90,7 @@ fn what_changes_while_the_answer_is_under_way_is_not_kept() {
 #[test]
 fn no_row_is_kept_for_ever() {
     let (rows, _) = rows(Duration::from_millis(50));
-    let (model, wants) = (UserModel::default(), Wants::NOTHING);
+    let (model, wants) = (Arc::<UserModel>::default(), Wants::NOTHING);
     let look = || rows.lookup(rows.stamp(), &model, &wants, Sought::Name("alice")).unwrap();
     // As old as the question, not as the answer.
     let asked = Instant::now().checked_sub(Duration::from_millis(60)).unwrap();
@@ -104,7 +104,7 @@ fn no_row_is_kept_for_ever() {
 #[test]
 fn sessions_have_a_bound_in_bytes() {
     let (rows, _) = rows(OLDEST);
-    let (model, wants) = (UserModel::default(), Wants::SESSIONS);
+    let (model, wants) = (Arc::<UserModel>::default(), Wants::SESSIONS);
     let look = |key: &str| {
         let lookup = rows.lookup(rows.stamp(), &model, &wants, Sought::Session(key)).unwrap();
         lookup.found()

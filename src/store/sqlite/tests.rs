@@ -60,12 +60,12 @@ impl Drop for Folder {
 
 fn ask(store: &Arc<dyn Store>, username: &str) -> Result<Option<Arc<User>>, Error> {
     let deadline = Instant::now() + store.timeout();
-    let model = UserModel::default();
+    let model = Arc::default();
     store.get_by_natural_key(&model, &Wants::GROUPS, username, deadline).map(Found::one)
 }
 
 fn ask_model(store: &Arc<dyn Store>, words: &[&str]) -> Result<Option<Arc<User>>, Error> {
-    let model = UserModel::parse(words).unwrap();
+    let model = Arc::new(UserModel::parse(words).unwrap());
     let deadline = Instant::now() + store.timeout();
     store.get_by_natural_key(&model, &Wants::GROUPS, "alice", deadline).map(Found::one)
 }

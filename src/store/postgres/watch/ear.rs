@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(in crate::store::postgres) struct Ear {
 
 /// Rows of one kind.
 struct Shape {
-    model: UserModel,
+    model: Arc<UserModel>,
     wants: Wants,
     reads: Vec<Reads>,
     /// Whether triggers tell of every change to them; `None` until somebody has looked.
@@ -111,7 +111,7 @@ impl Ear {
     }
 
     /// Whether triggers cover such rows; `None` if that is still to be looked at.
-    pub(super) fn covers(&self, model: &UserModel, wants: &Wants) -> Option<bool> {
+    pub(super) fn covers(&self, model: &Arc<UserModel>, wants: &Wants) -> Option<bool> {
         let find = |shapes: &[Shape]| {
             let mut same = shapes.iter().filter(|s| (&s.model, &s.wants) == (model, wants));
             same.next().map(|shape| shape.covered)

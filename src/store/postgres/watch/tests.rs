@@ -75,7 +75,7 @@ fn only_triggers_that_always_tell_all_of_it_count() {
 /// Nobody remembers that a session is missing.
 #[test]
 fn new_sessions_need_no_trigger() {
-    let model = UserModel::default();
+    let model = Arc::<UserModel>::default();
     let mut reads = DIALECT.reads(&model, &Wants::SESSIONS);
     reads.retain(|reads| !reads.new_rows);
     let columns = ["users", "session_key", "session_data", "expire_date"];
@@ -101,7 +101,7 @@ fn new_sessions_need_no_trigger() {
 fn nothing_is_vouched_for_before_it_was_seen_nor_after_it_was_lost() {
     let ear = Ear::new("users");
     let (model, wants) =
-        (UserModel::parse(&["auth.User", "groups_table=none"]).unwrap(), Wants::NOTHING);
+        (Arc::new(UserModel::parse(&["auth.User", "groups_table=none"]).unwrap()), Wants::NOTHING);
     let see = |enabled: &str| {
         let (look, count) = ear.look();
         let rows =
