@@ -11,6 +11,7 @@ use mod_authnz_django::signing::Keys;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const ROUNDS: usize = 1000;
@@ -18,7 +19,7 @@ const ROUNDS: usize = 1000;
 /// `SESSION_COOKIE_AGE` of the oracle.
 const AGE: Duration = Duration::from_secs(1000);
 
-fn bytes(hex: &Value) -> Vec<u8> {
+pub fn bytes(hex: &Value) -> Vec<u8> {
     let hex = hex.as_str().unwrap().as_bytes();
     let digits = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
     hex.chunks(2).map(digits).collect()
@@ -26,7 +27,7 @@ fn bytes(hex: &Value) -> Vec<u8> {
 
 /// Python skips what is not base64, which of today's sessions no signature allows. Those of before
 /// Django 3.1 sign the JSON alone, so that 3.2 also takes one with a line feed more.
-fn may_deny(version: &str, case: &Value) -> bool {
+pub fn may_deny(version: &str, case: &Value) -> bool {
     version == "3.2" && case["intact"] == false && case["engine"] != "signed_cookies"
 }
 
@@ -53,20 +54,25 @@ fn write(case: &Value, directory: &Path) {
     File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
 }
 
-/// Whom we see: the primary key.
-fn answer(version: &str, case: &Value, directory: &Path) -> Option<i64> {
+/// What the configuration would say for a case, whose files are in `directory`.
+pub fn settings(version: &str, case: &Value, directory: &Path) -> (Settings, Keys) {
     let engine = match case["engine"].as_str().unwrap() {
         "signed_cookies" => Engine::SignedCookies,
-        "file" => {
-            write(case, directory);
-            Engine::File(directory.to_owned())
-        }
+        "file" => Engine::File(directory.to_owned()),
         _ => Engine::Row,
     };
-    let settings = Settings { age: AGE, legacy: version == "3.2", ..Settings::new(engine) };
     let keys: Vec<&str> =
         case["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
-    let keys = Keys::new(keys[0], &keys[1..]);
+    let settings = Settings { age: AGE, legacy: version == "3.2", ..Settings::new(engine) };
+    (settings, Keys::new(keys[0], &keys[1..]))
+}
+
+/// Whom we see: the primary key.
+fn answer(version: &str, case: &Value, directory: &Path) -> Option<i64> {
+    if case["engine"] == "file" {
+        write(case, directory);
+    }
+    let (settings, keys) = settings(version, case, directory);
     let claims = claims(case, &settings, &keys)?;
     if claims.user_id.text() == case["id"] {
         let uuid = case["uuid"].as_str().map(|uuid| uuid.replace('-', ""));
@@ -79,15 +85,25 @@ fn answer(version: &str, case: &Value, directory: &Path) -> Option<i64> {
     claims.are_proven_by(encoded).then_some(id)
 }
 
-fn agrees(version: &str) {
+/// `DJANGO_SEED`, or another each time.
+pub fn seed() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let seed = std::env::var("DJANGO_SEED").unwrap_or_else(|_| now.to_string());
-    let script = python(version, "session_oracle.py", "", "auth.User");
-    let output = run(script.arg(&seed).arg(ROUNDS.to_string()));
+    std::env::var("DJANGO_SEED").unwrap_or_else(|_| now.to_string())
+}
+
+/// The cases of an oracle, which is of that version indeed.
+pub fn cases(version: &str, oracle: &mut Command) -> Vec<Value> {
+    let output = run(oracle);
     let mut lines = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let django = lines.next().unwrap();
     assert!(django["django"].as_str().unwrap().starts_with(&format!("{version}.")), "{django}");
+    lines.collect()
+}
 
+fn agrees(version: &str) {
+    let seed = seed();
+    let script = python(version, "session_oracle.py", "", "auth.User");
+    let lines = cases(version, script.arg(&seed).arg(ROUNDS.to_string()));
     let files = directory("sessions");
     let (mut users, mut nobody, mut cookies) = (0, 0, 0);
     for case in lines {

@@ -176,12 +176,12 @@ venv() {
     stamp "$target/venv"
 }
 
-# Django's driver for MySQL, which is compiled: the demo is spared that.
-mysql_driver() {
-    cmp -s tests/requirements-mysql.txt "$target/venv/.requirements-mysql" && return 0
-    say "compiling Django's driver for MySQL into target/venv, as tests/requirements-mysql.txt says"
-    pip install -r tests/requirements-mysql.txt
-    cp tests/requirements-mysql.txt "$target/venv/.requirements-mysql"
+# Django's further drivers, of which one is compiled: the demo is spared that.
+drivers() {
+    cmp -s tests/requirements-drivers.txt "$target/venv/.requirements-drivers" && return 0
+    say "installing Django's further database drivers into target/venv, as tests/requirements-drivers.txt says"
+    pip install -r tests/requirements-drivers.txt
+    cp tests/requirements-drivers.txt "$target/venv/.requirements-drivers"
 }
 
 # Other Djangos, to ask the same questions: unpacked wheels, each a directory to be put first on
@@ -235,7 +235,7 @@ case $stage in
     postgresql) build_packages; demo_packages; postgresql_packages; install_packages; rust; venv ;;
     test)
         build_packages; demo_packages; postgresql_packages; image_packages; test_packages; install_packages; rust
-        venv; mysql_driver; other_djangos; apache2_layout
+        venv; drivers; other_djangos; apache2_layout
         ;;
     bench)
         build_packages; demo_packages; postgresql_packages; test_packages; bench_packages; install_packages; rust

@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 const SECRET: &str = "the reference project has nothing to hide";
 
 /// A user who logs in on two tables, with a UUID for a key.
-const EMPLOYEE: &[&str] = &[
+pub const EMPLOYEE: &[&str] = &[
     "accounts.Employee",
     "table=accounts_person",
     "id=key",

@@ -33,6 +33,8 @@ def database(where):
     url = urllib.parse.urlsplit(where)
     query = dict(urllib.parse.parse_qsl(url.query))
     return {
+        # Django 3.2 would not have every character by itself.
+        "OPTIONS": {"charset": "utf8mb4"} if url.scheme == "mysql" else {},
         "ENGINE": f"django.db.backends.{url.scheme}",
         "NAME": urllib.parse.unquote(url.path.lstrip("/")),
         "USER": urllib.parse.unquote(url.username or ""),
