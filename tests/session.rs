@@ -1,64 +1,16 @@
 //! Django's sessions: whoever is logged in to the site is known to Apache.
 
-use crate::common::client::{self, Response, basic, send};
+use crate::common::client::{Response, basic, send};
 use crate::common::cluster::{Cluster, Database, sqlite};
 use crate::common::django::{Oracle, Population, Sessions};
 use crate::common::httpd::{Httpd, MPMS, Setup};
+use crate::common::session::{
+    BASIC, FETCH, NAVIGATE, SECRET_KEY, ask, base, challenge, cookie, get, setup,
+    start_with_script, status, told,
+};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-
-/// SECRET_KEY of the reference project.
-const SECRET_KEY: &str = "the reference project has nothing to hide";
-
-/// What a browser of today sends when somebody follows a link.
-const NAVIGATE: &str =
-    "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html\r\n";
-
-/// What one sends for a script.
-const FETCH: &str = "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept: */*\r\n";
-
-const BASIC: &str = "AuthType Basic\nAuthName x\nAuthBasicProvider django\n";
-
-fn base(url: &str, sessions: &str) -> String {
-    format!(
-        "AuthDjangoDatabase {url}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
-         AuthDjangoSecretKey env:SECRET_KEY\nAuthDjangoSession {sessions}\n"
-    )
-}
-
-fn setup(config: String) -> Setup {
-    let mut setup = Setup::new("session", config);
-    setup.environment = vec![
-        ("SECRET_KEY".into(), SECRET_KEY.into()),
-        ("NEWER_KEY".into(), "a newer key, of which no session knows".into()),
-    ];
-    setup
-}
-
-/// The header of a session.
-fn cookie(session: &str) -> String {
-    format!("Cookie: csrftoken=x; sessionid={session}; theme=dark\r\n")
-}
-
-fn get(httpd: &Httpd, path: &str, headers: &str) -> Response {
-    client::get(httpd.port, path, headers)
-}
-
-fn status(httpd: &Httpd, path: &str, session: &str) -> u16 {
-    get(httpd, path, &cookie(session)).status
-}
-
-fn ask(httpd: &Httpd, method: &str, path: &str, headers: &str) -> Response {
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
-    );
-    send(httpd.port, &request).unwrap()
-}
-
-fn challenge(answer: &Response) -> bool {
-    answer.header("WWW-Authenticate").is_some()
-}
 
 fn every_answer(engine: &'static str, mpm: &str) {
     let (path, _) = sqlite("auth.User");
@@ -530,15 +482,6 @@ fn who_is_logged_in_and_may_not_is_never_asked_for_a_password() {
     }
 }
 
-/// A script that shows its environment.
-const SCRIPT: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
-    printf '%s|' \"$REMOTE_USER\" \"$AUTH_TYPE\" \"$AUTHENTICATE_ID\" \"$AUTHENTICATE_GROUPS\"\n";
-
-/// Its line, out of the chunks.
-fn told(answer: &Response) -> &str {
-    answer.body.lines().find(|line| line.contains('|')).unwrap_or_default()
-}
-
 #[test]
 fn a_script_is_told_who_it_is() {
     let (path, _) = sqlite("auth.User");
@@ -559,16 +502,8 @@ fn a_script_is_told_who_it_is() {
              <Location /demanded>\nAuthDjangoSession db optional\nAuthType Django\nRequire valid-user\n</Location>\n"
         );
     for mpm in MPMS {
-        // mod_cgi, which fits prefork alone, and mod_cgid have the same name for what they do.
-        let cgi = if mpm == "prefork" { "cgi" } else { "cgid" };
-        let mut setup = setup(config.clone()).mpm(mpm).modules(&["alias", "setenvif", cgi]);
-        if cgi == "cgid" {
-            setup.config += "ScriptSock {dir}/cgid.sock\n";
-        }
-        let (dir, port) = setup.write();
-        fs::write(dir.join("run"), SCRIPT).unwrap();
-        fs::set_permissions(dir.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
-        let httpd = setup.start_in(dir, port);
+        let setup = setup(config.clone()).mpm(mpm).modules(&["alias", "setenvif"]);
+        let httpd = start_with_script(setup);
         let alice = cookie(&django.log_in("alice"));
         let known = "alice|Django|1|";
         for path in ["/members/run", "/optional/run", "/none/run", "/basic/run", "/either/run"] {

@@ -5,6 +5,7 @@ use crate::common::client::{Response, basic, send};
 use crate::common::cluster::{ids, sqlite};
 use crate::common::django::Sessions;
 use crate::common::httpd::{Httpd, MPMS, Setup};
+use crate::common::session::{NAVIGATE, for_caches};
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -51,18 +52,6 @@ fn ask(httpd: &Httpd, path: &str, headers: &str) -> Response {
     send(httpd.port, &request).unwrap()
 }
 
-/// A browser that goes to an address.
-const NAVIGATES: &str =
-    "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
-
-/// All values of the headers that caches read: of Vary, Cache-Control and Expires.
-fn told(answer: &Response) -> [String; 3] {
-    ["Vary", "Cache-Control", "Expires"].map(|name| {
-        let values = answer.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" | ")
-    })
-}
-
 #[test]
 fn caches_are_told_whatever_the_answer() {
     let (database, _) = sqlite("auth.User");
@@ -93,7 +82,7 @@ fn caches_are_told_whatever_the_answer() {
         httpd.expect_in_log("is not available");
         let ours = ["Cookie", "private, no-cache", ""].map(str::to_owned);
         let whole = ask(&httpd, "/members/", alice);
-        assert_eq!((whole.status, told(&whole)), (200, ours.clone()), "{whole:?}");
+        assert_eq!((whole.status, for_caches(&whole)), (200, ours.clone()), "{whole:?}");
         let etag = format!("{alice}If-None-Match: {}\r\n", whole.header("ETag").unwrap());
         for (path, headers, status) in [
             ("/members/", &*format!("{alice}Range: bytes=1-3\r\n"), 206),
@@ -101,7 +90,7 @@ fn caches_are_told_whatever_the_answer() {
             ("/members/none", alice, 404),
             ("/members", alice, 301),
             ("/members/back/", alice, 200),
-            ("/members/", NAVIGATES, 302),
+            ("/members/", NAVIGATE, 302),
             ("/members/", "", 401),
             ("/members/", "Cookie: sessionid=0123456789abcdef\r\n", 401),
             ("/secret/", alice, 200),
@@ -113,7 +102,7 @@ fn caches_are_told_whatever_the_answer() {
         ] {
             let answer = ask(&httpd, path, headers);
             assert_eq!(
-                (answer.status, told(&answer)),
+                (answer.status, for_caches(&answer)),
                 (status, ours.clone()),
                 "{path} {headers} {answer:?}"
             );
@@ -130,7 +119,7 @@ fn caches_are_told_whatever_the_answer() {
         ] {
             let answer = ask(&httpd, &format!("/members/header/{path}"), alice);
             // httpd leaves no spaces in a Vary.
-            let got = told(&answer);
+            let got = for_caches(&answer);
             assert_eq!(
                 (answer.status, got),
                 (200, [vary, control, ""].map(str::to_owned)),
@@ -141,7 +130,7 @@ fn caches_are_told_whatever_the_answer() {
         let password = basic("alice", "alice secret");
         for (path, headers) in [("/public/", alice), ("/members/", &*password)] {
             let answer = ask(&httpd, path, headers);
-            assert_eq!((answer.status, told(&answer)), (200, Default::default()), "{path}");
+            assert_eq!((answer.status, for_caches(&answer)), (200, Default::default()), "{path}");
         }
         httpd.finish();
     }
@@ -196,7 +185,7 @@ fn mod_cache_on_the_same_server_keeps_nothing_of_it() {
                     );
                     assert!(answer.body.contains("this is htdocs/members"), "{answer:?}");
                 }
-                for headers in ["", NAVIGATES, "Cookie: sessionid=0123456789abcdef\r\n"] {
+                for headers in ["", NAVIGATE, "Cookie: sessionid=0123456789abcdef\r\n"] {
                     let (_, answer) = hit(path, headers);
                     assert!(
                         [302, 401].contains(&answer.status),

@@ -66,7 +66,8 @@ pub fn exchange(port: u16, request: &str) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn parse(answer: &str) -> Option<Response> {
+/// An answer as it came, or as curl shows it.
+pub fn parse(answer: &str) -> Option<Response> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;

@@ -9,6 +9,7 @@ pub mod django;
 pub mod example;
 pub mod httpd;
 pub mod mariadb;
+pub mod session;
 pub mod store;
 
 use std::os::unix::fs::PermissionsExt;
