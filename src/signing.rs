@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Nothing longer is read (bytes). Django has no bound; it comes from a cookie or a row.
-const MAX_SIGNED: usize = 1024 * 1024;
+pub(crate) const MAX_SIGNED: usize = 1024 * 1024;
 
 /// Between payload, timestamp and signature.
 const SEPARATOR: u8 = b':';

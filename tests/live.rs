@@ -36,6 +36,7 @@ mod selfcheck;
 mod session;
 mod session_caches;
 mod session_core;
+mod session_databases;
 mod session_differential;
 mod session_example;
 mod sqlite;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Claims, Data, Keys, Refusal, Settings};
+use crate::signing::MAX_SIGNED;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -20,6 +21,9 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
+    /// No longer `session_data` is read (bytes).
+    pub(crate) const MAX_LENGTH: usize = MAX_SIGNED;
+
     /// What the database has.
     pub fn new(data: String, expire_date: String) -> Self {
         Self { data: data.into(), expire_date, decoded: OnceLock::new() }

@@ -31,6 +31,7 @@ const DIALECT: Dialect = Dialect {
     text: "CHAR",
     placeholder: |_| "?".into(),
     numbered: false,
+    up_to: |column, length| format!("SUBSTR({column}, 1, {length})"),
     list: |item, from| format!("(SELECT JSON_ARRAYAGG({item}) {from})"),
     concat: |parts| format!("CONCAT({})", parts.join(", ")),
     // A column of numbers is compared as numbers, and would be found by `7abc` too. The collation

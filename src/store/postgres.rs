@@ -35,6 +35,7 @@ const DIALECT: Dialect = Dialect {
     text: "text",
     placeholder: |n| format!("${n}"),
     numbered: true,
+    up_to: |column, length| format!("SUBSTR({column}, 1, {length})"),
     list: |item, from| format!("CAST(array_to_json(ARRAY(SELECT {item} {from})) AS text)"),
     concat: |parts| parts.join(" || "),
     as_text: None,

@@ -65,6 +65,7 @@ mod tests {
         text: "CHAR",
         placeholder: |_| "?".into(),
         numbered: false,
+        up_to: |column, length| format!("UP_TO({column}, {length})"),
         list: |item, from| format!("LIST({item} {from})"),
         concat: |parts| parts.join(" || "),
         as_text: Some(|column| format!("TEXT({column})")),

@@ -26,6 +26,9 @@ pub(crate) struct Dialect {
     pub(crate) placeholder: fn(usize) -> String,
     /// Whether a placeholder can stand for the same value twice.
     pub(crate) numbered: bool,
+    /// A column of texts, of which no more than so many characters are fetched: what is as long or
+    /// longer is only known to be so.
+    pub(crate) up_to: fn(column: &str, length: usize) -> String,
     /// A subselect as a list in JSON; NULL or `[]` if there is nothing.
     pub(crate) list: fn(item: &str, from: &str) -> String,
     /// Text behind text.

@@ -30,6 +30,13 @@ const DIALECT: Dialect = Dialect {
     text: "TEXT",
     placeholder: |n| format!("?{n}"),
     numbered: true,
+    // SUBSTR ends at a NUL, before which there may be what Django has signed.
+    up_to: |column, length| {
+        format!(
+            "CASE WHEN LENGTH(CAST({column} AS BLOB)) < {length} THEN {column} \
+             ELSE PRINTF('%.*c', {length}, 'x') END"
+        )
+    },
     list: |item, from| format!("(SELECT json_group_array({item}) {from})"),
     concat: |parts| parts.join(" || "),
     as_text: None,

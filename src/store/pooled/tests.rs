@@ -25,6 +25,7 @@ impl Fetch for Slow {
         text: "text",
         placeholder: |_| "?".into(),
         numbered: false,
+        up_to: |column, length| format!("UP_TO({column}, {length})"),
         list: |item, from| format!("LIST({item} {from})"),
         concat: |parts| parts.join(" || "),
         as_text: None,

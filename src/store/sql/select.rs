@@ -4,6 +4,7 @@
 
 use super::{Dialect, pattern};
 use crate::query::Values;
+use crate::session::SessionRow;
 use crate::store::id::uuid_digits;
 use crate::store::question::Question;
 use crate::user::{UserModel, Wants};
@@ -152,6 +153,8 @@ impl Dialect {
         format!("{equal} AND {} = {}", as_text(&column), (self.placeholder)(values))
     }
 
+    /// A session that is too long to be read is not fetched whole: one character more than is read
+    /// is enough to know it.
     fn session_columns(&self) -> String {
         let column = |name: &str| format!("s.{}", self.quoted(name));
         let expire_date = column(EXPIRE_DATE);
@@ -159,6 +162,7 @@ impl Dialect {
             Some(in_utc) => in_utc(&expire_date),
             None => format!("CAST({expire_date} AS {})", self.text),
         };
-        format!("CAST({} AS {}), {expire_date}", column(SESSION_DATA), self.text)
+        let session_data = (self.up_to)(&column(SESSION_DATA), SessionRow::MAX_LENGTH + 1);
+        format!("CAST({session_data} AS {}), {expire_date}", self.text)
     }
 }

@@ -7,6 +7,7 @@ const ANY: Dialect = Dialect {
     text: "text",
     placeholder: |n| format!("${n}"),
     numbered: true,
+    up_to: |column, length| format!("UP_TO({column}, {length})"),
     list: |item, from| format!("LIST({item} {from})"),
     concat: |parts| parts.join(" || "),
     as_text: None,
@@ -192,7 +193,7 @@ fn a_session_and_its_user_come_at_once() {
     let alone = session(&ANY, Sought::Session("k"));
     assert_eq!(
         alone.sql,
-        "SELECT CAST(s.\"session_data\" AS text), CAST(s.\"expire_date\" AS text), here() \
+        "SELECT CAST(UP_TO(s.\"session_data\", 1048577) AS text), CAST(s.\"expire_date\" AS text), here() \
          FROM (SELECT 1) one LEFT JOIN \"site\".\"django_session\" s ON s.\"session_key\" = $1 LIMIT 2"
     );
     assert_eq!(alone.values, ["k"]);
@@ -200,7 +201,7 @@ fn a_session_and_its_user_come_at_once() {
     let question = session(&MARKED, both);
     let (begin, end) = (
         format!(
-            "SELECT '{}', CAST(s.\"session_data\" AS text), UTC(s.\"expire_date\"), CAST(u.\"id\" AS text), ",
+            "SELECT '{}', CAST(UP_TO(s.\"session_data\", 1048577) AS text), UTC(s.\"expire_date\"), CAST(u.\"id\" AS text), ",
             question.marker.unwrap()
         ),
         ", here() FROM (SELECT 1) one LEFT JOIN \"site\".\"django_session\" s ON s.\"session_key\" = $1 \
