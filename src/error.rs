@@ -41,6 +41,12 @@ pub enum Error {
          write AuthType Basic"
     )]
     NoSessions,
+    /// A forward proxy that takes sessions alone: the cookies that come along are for other servers.
+    #[error(
+        "AuthType Django has no use in a forward proxy, where cookies are for the sites that clients go \
+         to: write AuthType Basic"
+    )]
+    ForwardProxy,
     /// A place where a name means no query.
     #[error("no AuthDjangoQuery {0} is set for this place: add it to its section or to the server")]
     NoQuery(String),

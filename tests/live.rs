@@ -39,6 +39,7 @@ mod session_core;
 mod session_databases;
 mod session_differential;
 mod session_example;
+mod session_proxy;
 mod sqlite;
 mod store_mysql;
 mod store_postgres;

@@ -80,10 +80,13 @@ impl<'a> Request<'a> {
         unsafe { get((*self.raw).subprocess_env, name) }
     }
 
-    /// Whether the client wants something of another server by us.
+    /// Whether the client wants something of another server by us. A page of ErrorDocument is a
+    /// redirect to this server itself, with the headers that came for the other.
     pub(super) fn is_forward_proxy(&self) -> bool {
-        // SAFETY: `new`.
-        unsafe { (*self.raw).proxyreq == ffi::PROXYREQ_PROXY as c_int }
+        [*self, self.top()].iter().any(|request| {
+            // SAFETY: `new`.
+            unsafe { (*request.raw).proxyreq == ffi::PROXYREQ_PROXY as c_int }
+        })
     }
 
     /// Sets a header that an answer of our own keeps, whatever its status.

@@ -69,10 +69,15 @@ extern "C" fn check_config(
     })
 }
 
-/// `AuthType Django` where no session counts.
-fn is_misplaced(request: &Request<'_>) -> bool {
-    request.config().is_none_or(|config| config.sessions().is_none())
-        && request.auth_type().is_some_and(|kind| kind.eq_ignore_ascii_case(DJANGO.to_bytes()))
+/// `AuthType Django` where no session counts: why.
+fn misplaced(request: &Request<'_>) -> Option<Error> {
+    if !request.auth_type()?.eq_ignore_ascii_case(DJANGO.to_bytes()) {
+        return None;
+    }
+    if request.config().is_none_or(|config| config.sessions().is_none()) {
+        return Some(Error::NoSessions);
+    }
+    request.is_forward_proxy().then_some(Error::ForwardProxy)
 }
 
 /// `http_request.h`, `check_user_id`: who is it?
@@ -80,8 +85,7 @@ extern "C" fn check_authn(raw: *mut ffi::request_rec) -> c_int {
     // SAFETY: httpd hands us the request for this callback.
     let request = unsafe { Request::new(raw) };
     guard_request(&request, ffi::HTTP_INTERNAL_SERVER_ERROR as c_int, || {
-        if is_misplaced(&request) {
-            let error = Error::NoSessions;
+        if let Some(error) = misplaced(&request) {
             log::request_limited(&request, Level::Error, &error.kind(), || error.to_string());
             return ffi::HTTP_INTERNAL_SERVER_ERROR as c_int;
         }
