@@ -81,8 +81,7 @@ fn several_fields_are_what_they_are_to_django() {
     let mut django = Sessions::start("db", database.to_str().unwrap());
     let (alice, bob) = (django.log_in("alice"), django.log_in("bob"));
     for mpm in MPMS {
-        let mut httpd = start(mpm, &database, &site);
-        httpd.allow_in_log("AH00035");
+        let httpd = start(mpm, &database, &site);
         let ask = |http2: bool, path: &str, headers: &str| match http2 {
             true => by_http2(&httpd, path, headers),
             false => get(httpd.port, path, headers),
