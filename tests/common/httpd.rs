@@ -295,7 +295,13 @@ impl Httpd {
 
     fn check(&mut self) {
         self.checked = true;
+        let before = self.log().lines().count();
         let log = self.stop();
+        // At its end event closes the sockets of its workers, one of which may be about to wait for
+        // what a client still sends.
+        let at_the_end = |line: &str| line.contains("(9)Bad file descriptor: AH03092");
+        let lines = log.lines().enumerate().filter(|(n, line)| *n < before || !at_the_end(line));
+        let log: String = lines.flat_map(|(_, line)| [line, "\n"]).collect();
         let known = [&self.expected[..], &self.allowed].concat();
         let unexpected = Self::unexpected(&log, &known);
         assert!(unexpected.is_empty(), "unexpected in the log:\n{}", unexpected.join("\n"));
