@@ -8,8 +8,9 @@ use crate::common::store::open;
 use crate::common::wait_until;
 use mod_authnz_django::session::{Engine, Refusal, Settings, SigningRefusal};
 use mod_authnz_django::signing::Keys;
-use mod_authnz_django::user::{UserModel, Wants};
+use mod_authnz_django::user::Wants;
 use std::fs;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// A server that is stopped; a file that is elsewhere.
@@ -143,7 +144,7 @@ fn no_more_of_a_session_is_fetched_than_is_read() {
         if let Database::Mysql(server) = &database {
             server.sql("", "SET GLOBAL max_allowed_packet = 128 * 1024 * 1024");
         }
-        let (store, model) = (open(&[&database.url()]), UserModel::default());
+        let (store, model) = (open(&[&database.url()]), Arc::default());
         // SQLite counts bytes, the others characters.
         let bytes = if kind == "sqlite" { READ + 1 } else { READ + 2 };
         let (settings, keys) = (Settings::new(Engine::Row), Keys::new("key", &[]));

@@ -33,8 +33,8 @@ const DIALECT: Dialect = Dialect {
     // SUBSTR ends at a NUL, before which there may be what Django has signed.
     up_to: |column, length| {
         format!(
-            "CASE WHEN LENGTH(CAST({column} AS BLOB)) < {length} THEN {column} \
-             ELSE PRINTF('%.*c', {length}, 'x') END"
+            "CASE WHEN LENGTH(CAST({column} AS BLOB)) >= {length} \
+             THEN PRINTF('%.*c', {length}, 'x') ELSE {column} END"
         )
     },
     list: |item, from| format!("(SELECT json_group_array({item}) {from})"),

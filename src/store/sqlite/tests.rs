@@ -279,3 +279,22 @@ fn what_is_no_database_is_said() {
     let error = ask(&open(&[&folder.url("folder")]), "alice").unwrap_err().to_string();
     assert!(error.ends_with("is not a file"), "{error}");
 }
+
+#[test]
+fn no_more_of_a_text_is_fetched_than_is_read() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    for (text, fetched) in [
+        ("'abcd'", Some("abcd")),
+        ("'abc' || CHAR(0)", Some("abc\0")),
+        ("'abcde'", Some("xxxxx")),
+        ("'abcd' || CHAR(0)", Some("xxxxx")),
+        ("'abcdefghi'", Some("xxxxx")),
+        ("'äöü'", Some("xxxxx")),
+        // There is no such session.
+        ("NULL", None),
+    ] {
+        let sql = format!("SELECT {} FROM (SELECT {text} AS a)", (DIALECT.up_to)("a", 5));
+        let found: Option<String> = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(found.as_deref(), fetched, "{text}");
+    }
+}
