@@ -20,6 +20,7 @@ use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -238,15 +239,37 @@ fn active(found: Found) -> Result<Arc<User>, Reason> {
 
 /// What the client sent, as text: UTF-8 (RFC 7617) where both are, else Latin-1, as older clients
 /// send it; a client uses one encoding for both.
-pub fn decode<'a>(username: &'a [u8], password: &'a [u8]) -> (Cow<'a, str>, Cow<'a, str>) {
+pub fn decode<'a>(username: &'a [u8], password: &'a [u8]) -> (Cow<'a, str>, Password<'a>) {
     match (str::from_utf8(username), str::from_utf8(password)) {
-        (Ok(username), Ok(password)) => (username.into(), password.into()),
-        _ => (latin1(username).into(), latin1(password).into()),
+        (Ok(username), Ok(password)) => (username.into(), Password::Sent(password)),
+        _ => (latin1(username).into(), Password::Decoded(latin1(password).into())),
     }
 }
 
 fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
+    // At once as large as it may get: what a growing text leaves behind stays in memory.
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().copied().map(char::from));
+    text
+}
+
+/// A password as text; a copy of it goes from memory with this.
+pub enum Password<'a> {
+    /// As the client sent it.
+    Sent(&'a str),
+    /// In another encoding.
+    Decoded(Zeroizing<String>),
+}
+
+impl Deref for Password<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Sent(password) => password,
+            Self::Decoded(password) => password,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 use super::*;
-use crate::cache::{Claim, Key, Verified};
+use crate::cache::{Claim, Id, Key, Shared, Value, Verified};
 use crate::hashers::{Hashers, spent};
 use crate::hashing::{Hashing, Limits};
 use crate::session::SessionRow;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 struct Users(Vec<User>);
 
@@ -115,6 +116,45 @@ fn asked(verifier: Verifier<'_>, username: &str, password: &str) -> Decision {
     check_password(&site(), verifier, &Wants::NOTHING, username, password, &patience).unwrap()
 }
 
+/// A shared store that has nothing, and counts how often it was asked.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Shared for Counted {
+    fn retrieve(&self, _: &Id) -> Option<Value> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn store(&self, _: &Id, _: Value, _: SystemTime) {}
+}
+
+#[test]
+fn the_shared_store_is_asked_as_often_whoever_it_is() {
+    let counted = Arc::new(Counted::default());
+    let cache = Verified::new(&Key::new([7; 32]), Some(counted.clone()));
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let (hashing, lifetime) = (hashing(), Some(Duration::from_secs(300)));
+    let verifier = Verifier {
+        hashers: &hashers,
+        hashing: &hashing,
+        cache: Some(&cache),
+        lifetime,
+        stale: None,
+    };
+    let asked = |username| {
+        let before = counted.0.load(Ordering::Relaxed);
+        let decision = asked(verifier, username, "wrong");
+        assert!(!matches!(decision, Decision::Granted(..)), "{username}");
+        counted.0.load(Ordering::Relaxed) - before
+    };
+    let (first, again) = (asked("alice"), asked("alice"));
+    assert!(first > 0 && again > 0);
+    for username in ["zoe", "carol", "dave", "erin"] {
+        assert_eq!((asked(username), asked(username)), (first, again), "{username}");
+    }
+}
+
 #[test]
 fn only_an_active_user_with_the_right_password_is_granted() {
     assert!(
@@ -161,8 +201,8 @@ fn digest_is_for_active_users_with_a_hash() {
 fn credentials_are_utf8_or_else_latin1() {
     assert_eq!(decode("jürgen".as_bytes(), b"x").0, "jürgen");
     assert_eq!(decode(b"j\xfcrgen", b"x").0, "jürgen");
-    assert_eq!(decode(b"j\xfcrgen", "ü".as_bytes()).1, "Ã¼");
-    assert_eq!(decode(b"a", b"\xff\xfe").1, "ÿþ");
+    assert_eq!(&*decode(b"j\xfcrgen", "ü".as_bytes()).1, "Ã¼");
+    assert_eq!(&*decode(b"a", b"\xff\xfe").1, "ÿþ");
 }
 
 /// A store whose rows change between two requests.

@@ -41,7 +41,8 @@ impl Verifier<'_> {
         };
         let credentials = self.credentials(site, claim, password);
         let known = |credentials: &Credentials<'_>| {
-            if accepted && credentials.are_verified() {
+            // Asked in any case: the shared store takes its time, which tells nobody whose name it is.
+            if credentials.are_verified() && accepted {
                 return Some(Verdict::Correct);
             }
             credentials.are_refused().then(|| stored.verdict())
@@ -54,8 +55,11 @@ impl Verifier<'_> {
     /// The same work for a name that no active user has.
     pub(super) fn spend(&self, site: &Site, username: &str, password: &[u8]) -> Result<(), Busy> {
         let credentials = self.credentials(site, Claim::Nobody { username }, password);
-        let known =
-            |credentials: &Credentials<'_>| credentials.are_refused().then_some(Verdict::Wrong);
+        let known = |credentials: &Credentials<'_>| {
+            // As above; nobody's are never verified.
+            let _ = credentials.are_verified();
+            credentials.are_refused().then_some(Verdict::Wrong)
+        };
         self.check(credentials.as_ref(), known, |crew| {
             self.hashers.spend(password, &site.floor, crew)?;
             Ok(Verdict::Wrong)
