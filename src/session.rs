@@ -49,6 +49,16 @@ pub enum Engine {
     File(PathBuf),
 }
 
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row => f.write_str("in rows (db, cached_db)"),
+            Self::SignedCookies => f.write_str("in signed_cookies"),
+            Self::File(directory) => write!(f, "in files of {}", directory.display()),
+        }
+    }
+}
+
 impl Engine {
     /// The salt of its `SessionStore`.
     fn salt(&self) -> &'static str {

@@ -1,7 +1,6 @@
 //! `apachectl -t -D DUMP_DJANGO`: what it says of configurations that work and that do not.
 
 use crate::common::cluster::{Cluster, PASSWORD, ids, sqlite};
-use crate::common::django::Sessions;
 use crate::common::httpd::{PROGRAM, Setup, free_port};
 use crate::common::mariadb::Mariadb;
 use crate::common::{certificate, command_as};
@@ -13,23 +12,23 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-struct Report {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Report {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Report {
     /// The only line with that text.
     #[track_caller]
-    fn line(&self, text: &str) -> &str {
+    pub fn line(&self, text: &str) -> &str {
         let lines: Vec<&str> = self.out.lines().filter(|line| line.contains(text)).collect();
         assert_eq!(lines.len(), 1, "lines with {text:?}\n{}{}", self.out, self.err);
         lines[0]
     }
 
     #[track_caller]
-    fn failed(&self, texts: &[&str]) {
+    pub fn failed(&self, texts: &[&str]) {
         assert_eq!(self.code, 1, "{}{}", self.out, self.err);
         assert!(!self.err.contains("Syntax OK"), "{}", self.err);
         let failures: Vec<&str> = self.out.lines().filter(|l| l.starts_with("FAIL ")).collect();
@@ -39,7 +38,7 @@ impl Report {
     }
 
     #[track_caller]
-    fn good(&self) {
+    pub fn good(&self) {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         assert!(self.err.contains("Syntax OK"), "{}", self.err);
         assert!(!self.out.contains("FAIL"), "{}", self.out);
@@ -55,7 +54,7 @@ fn test(config: &str, words: &[&str]) -> Report {
     report
 }
 
-fn report(command: &mut Command) -> Report {
+pub fn report(command: &mut Command) -> Report {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let report = Report {
@@ -538,42 +537,4 @@ fn a_plain_test_asks_nobody() {
 fn nothing_to_look_at_is_said() {
     let report = check("");
     report.line("no AuthDjangoDatabase is set anywhere");
-}
-
-#[test]
-fn sessions_are_tried_with_the_keys() {
-    let (database, _) = sqlite("auth.User");
-    let url = database.to_str().unwrap();
-    let key = "the reference project has nothing to hide";
-    let check = |keys: &str, [first, second]: [&str; 2]| {
-        let config = format!(
-            "AuthDjangoDatabase sqlite:{url}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
-             AuthDjangoSecretKey {keys}\n\
-             <Location /media>\nAuthDjangoSession db optional\n</Location>\n"
-        );
-        let (dir, _) = Setup::new("selfcheck", config).write();
-        let mut command = Command::new(&*PROGRAM);
-        command.args(["-t", "-D", "DUMP_DJANGO", "-f"]).arg(dir.join("httpd.conf"));
-        let report = report(command.env("FIRST", first).env("SECOND", second));
-        fs::remove_dir_all(dir).unwrap();
-        assert!(!report.out.contains(key), "{}", report.out);
-        // Some users' passwords are broken on purpose.
-        let failed = report.out.contains("FAIL sessions");
-        assert_eq!(failed, report.out.contains("none counts"), "{}", report.out);
-        report
-    };
-    let none = check("env:FIRST", [key, ""]);
-    none.line("sessions: there are none yet");
-    let mut site = Sessions::start("db", url);
-    let cookie = site.log_in("alice");
-    site.anonymous();
-    let right = check("env:FIRST env:SECOND", ["a newer key", key]);
-    right.line("sessions too; AuthDjangoSecretKey: 2 keys");
-    right.line("sessions: the newest 2 are signed with AuthDjangoSecretKey, 1 of them of users");
-    assert!(!right.out.contains(&cookie), "{}", right.out);
-    let wrong = check("env:FIRST", ["a newer key", ""]);
-    wrong.failed(&["sessions: of the newest 2 none counts", "SECRET_KEY of this site"]);
-    let newer = serde_json::json!({"SECRET_KEY": "a newer key"});
-    site.log_in_with("bob", newer);
-    check("env:FIRST", ["a newer key", ""]).line("warn sessions: of the newest 3 2 do not count");
 }

@@ -27,7 +27,7 @@ const LINK: &str =
     "pg_stat_activity WHERE usename = 'apache' AND query LIKE '%authnz_django.link%'";
 
 /// The word of the script that watches sessions.
-const SESSIONS: &str = "sessions=django_session";
+pub const SESSIONS: &str = "sessions=django_session";
 
 /// A store that watches, and whom it told what.
 struct Watcher {
@@ -114,7 +114,7 @@ impl Watcher {
     }
 }
 
-fn watched(model: &str, words: &[&str]) -> Cluster {
+pub fn watched(model: &str, words: &[&str]) -> Cluster {
     let (cluster, _) = Cluster::start(model);
     cluster.script("site", "authnz_django_watch.sql", &[&["channel=users"], words].concat());
     cluster
@@ -210,7 +210,8 @@ fn a_revocation_is_seen_soon_after_its_commit() {
     }
     all.sort_unstable();
     eprintln!("watch: a revocation is seen after {all:?}");
-    assert!(all[2] < SOON, "{all:?}");
+    // A busy machine has slow moments, but not only such.
+    assert!(all[0] < Duration::from_millis(100) && all[2] < SOON, "{all:?}");
 }
 
 #[test]

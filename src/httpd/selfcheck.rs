@@ -107,6 +107,7 @@ fn targets(notes: &Notes) -> Vec<Target> {
                 && target.config.user_model.get() == config.user_model.get()
                 && target.config.password.get().map(|password| &password.source)
                     == config.password.get().map(|password| &password.source)
+                && same_sessions(&target.config, &config)
         });
         match known {
             Some(target) => {
@@ -123,6 +124,13 @@ fn targets(notes: &Notes) -> Vec<Target> {
         }
     }
     targets
+}
+
+/// Whether the sessions that one looks at, if it does, are those of the other.
+fn same_sessions(one: &Config, other: &Config) -> bool {
+    let (Some(sessions), Some(others)) = (one.sessions(), other.sessions()) else { return true };
+    (&sessions.site, &sessions.clock) == (&others.site, &others.clock)
+        && one.secret_key.get() == other.secret_key.get()
 }
 
 /// What holds in a section: what its server has, the sections around it, and itself.
@@ -184,10 +192,15 @@ fn report(server: Server, out: &mut dyn Write) -> usize {
         let _ = writeln!(out, "site {n} of {count}: {label}");
         let _ =
             writeln!(out, "     users in {table}; AuthDjangoPasswordHashers {}", target.hashers);
-        if target.config.sessions().is_some() {
+        if let Some(sessions) = target.config.sessions() {
             let keys = target.config.secret_key.get().map_or(0, |keys| keys.secrets.len());
             let s = if keys == 1 { "" } else { "s" };
-            let _ = writeln!(out, "     sessions too; AuthDjangoSecretKey: {keys} key{s}");
+            let (site, backends) = (&sessions.site, sessions.site.backends.join(","));
+            let _ = writeln!(
+                out,
+                "     sessions {}, cookie={} backends={backends}; AuthDjangoSecretKey: {keys} key{s}",
+                site.engine, site.cookie
+            );
         }
         for place in &target.places {
             let _ = writeln!(out, "     set at {place}");

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::query::Query;
 use crate::user::User;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,6 +59,10 @@ fn a_row_is_kept_while_the_stamp_is_the_same() {
     let other = Arc::new(UserModel { table: "other".into(), ..UserModel::default() });
     let other = rows.lookup(rows.stamp(), &other, &wants, Sought::Name("alice"));
     assert_eq!(other.unwrap().found(), None);
+    // Nobody vouches for the rows of an administrator's query.
+    let query = Query::parse("SELECT * FROM people WHERE login = :username").unwrap();
+    let queried = Arc::new(UserModel { query: Some(query.into()), ..UserModel::default() });
+    assert!(rows.lookup(rows.stamp(), &queried, &wants, Sought::Name("alice")).is_none());
     says.store(2, Ordering::Relaxed);
     assert_eq!(look("alice").unwrap().found(), None);
     // What was thrown away stays so, even if an old number came back.
