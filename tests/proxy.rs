@@ -79,6 +79,9 @@ impl Process {
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
         let _ = self.child.wait();
+        // The worker, whose end nobody is told, may still have what is about to connect reset.
+        let port = self.port;
+        wait_until("gunicorn's end", 20, || TcpStream::connect(("127.0.0.1", port)).is_err());
     }
 }
 

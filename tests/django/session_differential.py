@@ -236,6 +236,7 @@ def make(rng, number):
         "text": put_text,
         "modified": nanoseconds(then),
         "intact": put_text == was,
+        "odd_end": sample.has_odd_end(engine, put_text),
         "keys": [SECRETS[0], *fallbacks],
         "timezone": None if settings.USE_TZ else settings.TIME_ZONE,
     }

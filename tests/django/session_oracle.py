@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from session_sample import AGE, ALPHABET, COOKIE, ENGINES, SECRETS, STRANGER, for_python_3_11, header_of, mutate, other_key, see, write
+from session_sample import AGE, ALPHABET, COOKIE, ENGINES, SECRETS, STRANGER, for_python_3_11, has_odd_end, header_of, mutate, other_key, see, write
 
 
 def configure(directory):
@@ -126,6 +126,7 @@ def session_case(rng, legacy_django, directory, text=None):
         "key": key,
         "data": text.hex(),
         "intact": text == was,
+        "odd_end": has_odd_end(engine, text),
         "ago": ago,
         "keys": [SECRETS[0], *fallbacks],
         "passwords": passwords,

@@ -1,11 +1,13 @@
 """Sessions right, wrong and mutated, and what the Django on PYTHONPATH makes of a Cookie header: for
 session_oracle.py and session_differential.py. To be imported it needs no Django that is set up."""
 
+import base64
 import datetime
 import inspect
 import io
 import json
 import time
+import zlib
 from unittest import mock
 
 COOKIE = "sessionid"
@@ -104,6 +106,20 @@ def mutate(rng, text):
             odd + text,
         ]
     )
+
+
+def has_odd_end(engine, text):
+    """Whether a file's session ends at a moment that Django would have written in another way: which of them Python
+    reads depends on its version."""
+    if engine != "file":
+        return False
+    try:
+        payload = text.split(b":")[0]
+        data = base64.urlsafe_b64decode(payload.lstrip(b".") + b"===")
+        end = json.loads(zlib.decompress(data) if payload.startswith(b".") else data)["_session_expiry"]
+        return isinstance(end, str) and end != datetime.datetime.fromisoformat(end).isoformat()
+    except (AttributeError, KeyError, TypeError, ValueError, zlib.error):
+        return False
 
 
 def write(rng, engine, secret, legacy_django, pick, agos=AGOS):
