@@ -53,7 +53,12 @@ pub(super) fn start(settings: Option<&HashingSettings>) -> Result<(), String> {
 /// What this child hashes with.
 pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
     let limits = LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let limits = limits.unwrap_or_else(|| HashingSettings::default().limits());
+    let mut limits = limits.unwrap_or_else(|| HashingSettings::default().limits());
+    if host.threads() <= 1 {
+        // As half of a child's threads elsewhere: the others serve whoever is verified.
+        let half = children().div_ceil(2);
+        limits.queue = limits.queue.min(half.saturating_sub(limits.threads));
+    }
     let turns = LINE
         .get()
         .map(|line| Arc::new(Turns::new(&line.places, &line.next, limits, process::id(), lives)));
