@@ -42,6 +42,7 @@ mod session_databases;
 mod session_differential;
 mod session_example;
 mod session_inner;
+mod session_login;
 mod session_optional;
 mod session_proxy;
 mod sqlite;
