@@ -57,7 +57,8 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
     if host.threads() <= 1 {
         // As half of a child's threads elsewhere: the others serve whoever is verified.
         let half = children().div_ceil(2);
-        limits.queue = limits.queue.min(half.saturating_sub(limits.threads));
+        limits.threads = limits.threads.min(half);
+        limits.queue = limits.queue.min(half - limits.threads);
     }
     let turns = LINE
         .get()
