@@ -10,7 +10,7 @@ pub use turns::{PLACES, Place, Turns};
 
 use crate::cache::Id;
 use crate::error::Error;
-use crate::hashers::pbkdf2::{Abandoned, Batch, Job, Spawn, Ticket};
+use crate::hashers::pbkdf2::{Abandoned, Batch, Job, Pace, Spawn, Ticket};
 use crate::hashers::{Crew, Derived, Stopped, Verdict, Work};
 use flight::Flights;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,9 +35,10 @@ pub struct Limits {
 /// What a child hashes with.
 pub struct Hashing {
     batch: Batch,
-    /// The table of the whole server; without it a child counts for itself.
+    /// The line of the whole server; without it a child counts for itself.
     turns: Option<Arc<Turns>>,
-    /// Whether every hash waits for its turn, because children have one thread each.
+    /// Whether every check stands in it, because children have one thread each; elsewhere those who
+    /// hash do.
     single: bool,
     /// Checks of this child that run or wait.
     inside: AtomicUsize,
@@ -87,9 +88,11 @@ impl Hashing {
         trim: fn(),
     ) -> Self {
         let single = serving <= 1 && turns.is_some();
-        let threads = if single { 1 } else { (limits.threads / children.max(1)).max(1) };
+        let threads = if single { 1 } else { limits.threads };
+        let paced = turns.clone().filter(|_| !single && children > 1);
+        let pace = paced.map(|turns| -> Box<Pace> { Box::new(move || Box::new(turns.pace())) });
         Self {
-            batch: Batch::new(threads, spawn),
+            batch: Batch::new(threads, spawn, pace),
             turns,
             single,
             inside: AtomicUsize::new(0),

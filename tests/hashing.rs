@@ -7,6 +7,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 const BUSY: &str = "too many passwords are being hashed already";
 
@@ -42,21 +43,22 @@ fn flood(httpd: &Httpd, logins: usize) -> (usize, usize) {
     (denied.into_inner(), failed.into_inner())
 }
 
+/// What proc(5) says of a child's threads that hash, from the state on, which is the third field.
+fn stats(child: u32) -> impl Iterator<Item = Vec<String>> {
+    let tasks = fs::read_dir(format!("/proc/{child}/task")).into_iter().flatten().flatten();
+    // One that has ended meanwhile is none.
+    tasks.filter_map(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let (_, fields) = stat.split_once("(hashing) ")?;
+        Some(fields.split(' ').map(str::to_owned).collect())
+    })
+}
+
 /// How nice the threads are that hash.
 fn priorities(httpd: &Httpd) -> Vec<i32> {
-    let mut found = Vec::new();
-    for child in httpd.children() {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{child}/task")) else { continue };
-        for task in tasks.flatten() {
-            // One that has ended meanwhile is none.
-            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            if let Some((_, fields)) = stat.split_once("(hashing) ") {
-                // proc(5): `nice` is the 19th, the state the third.
-                found.extend(fields.split(' ').nth(16).and_then(|nice| nice.parse::<i32>().ok()));
-            }
-        }
-    }
-    found
+    // `nice` is the 19th field.
+    let nice = |fields: Vec<String>| fields[16].parse().unwrap();
+    httpd.children().into_iter().flat_map(stats).map(nice).collect()
 }
 
 #[test]
@@ -133,6 +135,38 @@ fn prefork_has_one_line_for_all_children() {
     });
     assert_eq!(flood(&httpd, 1), (1, 0));
     httpd.finish();
+}
+
+/// More children than cores: whoever has checks in hand, the server hashes on as many as it may.
+#[test]
+fn children_of_many_threads_take_turns() {
+    for mpm in ["worker", "event"] {
+        let lines = "StartServers 4\nServerLimit 4\nThreadsPerChild 8\nMaxRequestWorkers 32\n\
+                     MinSpareThreads 1\nMaxSpareThreads 32\n";
+        let mut httpd = start("turns", mpm, "threads=1 queue=100", lines);
+        // Four wait in each child, and one may be asked by more.
+        httpd.allow_in_log(BUSY);
+        wait_until("four children", 10, || httpd.children().len() == 4);
+        let start = Instant::now();
+        let (denied, failed) = flood(&httpd, 12);
+        let elapsed = start.elapsed().as_secs_f64();
+        assert!(denied >= 6 && denied + failed == 12, "{mpm} {denied} {failed}");
+        let times = httpd.children().into_iter().map(hashing_seconds).collect::<Vec<_>>();
+        let total: f64 = times.iter().sum();
+        assert!(times.iter().filter(|seconds| **seconds > 0.1).count() > 1, "{mpm} {times:?}");
+        assert!(total < elapsed * 1.2, "{mpm}: {total} s of CPU in {elapsed} s");
+        assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);
+        httpd.finish();
+    }
+}
+
+/// The CPU time of a child's threads that hash (s).
+fn hashing_seconds(child: u32) -> f64 {
+    let ticks = stats(child).map(|fields| {
+        // proc(5): `utime` and `stime` are the 14th and the 15th, in hundredths of a second.
+        fields.iter().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>()
+    });
+    ticks.sum::<f64>() / 100.0
 }
 
 /// A page with many parts comes with the same password many times at once.

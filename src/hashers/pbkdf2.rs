@@ -28,7 +28,7 @@ use sha_ni::ShaNi;
 
 use zeroize::Zeroizing;
 
-pub use batch::{Batch, Spawn};
+pub use batch::{Batch, Pace, Spawn};
 pub use engine::Engine;
 pub use job::Job;
 pub use ticket::{Abandoned, Ticket, Unfinished};

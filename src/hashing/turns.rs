@@ -3,13 +3,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Busy, Limits};
+use super::{Busy, Limits, PATIENCE};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often somebody who waits looks; a hash takes a hundred times as long.
+/// How often whoever is next looks; a hash takes a hundred times as long.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Who stands further behind looks less often, up to so many pauses.
+const PAUSES: u32 = 20;
+
+/// How often somebody who waits asks the system whether those before are alive.
+const ROLL_CALL: Duration = Duration::from_millis(100);
 
 /// As many can stand in line.
 pub const PLACES: usize = 1024;
@@ -70,11 +76,21 @@ impl Turns {
 
     /// Waits in the line: without `memory` for the turn of a check, with it until so much is left for
     /// a hash, of which the first always has it. A check that waits for memory keeps its turn.
-    pub(super) fn enter(&self, memory: u32, deadline: Instant) -> Result<Turn<'_>, Busy> {
+    pub(super) fn enter(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
         let most = self.limits.threads + self.limits.queue;
-        if memory == 0 && self.ahead(u64::MAX).checks >= most {
+        if memory == 0 && self.ahead(u64::MAX, true).checks >= most {
             return Err(Busy::Full);
         }
+        self.wait(memory, deadline)
+    }
+
+    /// Waits for the turn of a thread that has checks in hand; `None` where there is none to be had
+    /// for so long that whoever waits for these checks has gone.
+    pub(super) fn pace(&self) -> Option<Turn> {
+        self.wait(0, Instant::now() + PATIENCE).ok()
+    }
+
+    fn wait(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
         let place = self.places.iter().find(|place| self.take(place)).ok_or(Busy::Full)?;
         let turn = Turn { place, process: self.process };
         place.memory.store(memory, Ordering::Relaxed);
@@ -83,8 +99,13 @@ impl Turns {
         // Whoever has a later ticket sees what was stored before this one was taken.
         let ticket = self.next.fetch_add(1, Ordering::AcqRel) + 1;
         place.ticket.store(ticket, Ordering::Release);
+        let mut called: Option<Instant> = None;
         loop {
-            let ahead = self.ahead(ticket);
+            let call = called.is_none_or(|called| called.elapsed() >= ROLL_CALL);
+            if call {
+                called = Some(Instant::now());
+            }
+            let ahead = self.ahead(ticket, call);
             let may = match memory {
                 0 => ahead.checks < self.limits.threads,
                 memory => {
@@ -98,7 +119,8 @@ impl Turns {
             if Instant::now() >= deadline {
                 return Err(Busy::Full);
             }
-            thread::sleep(PAUSE);
+            let behind = ahead.checks.saturating_sub(self.limits.threads);
+            thread::sleep(PAUSE * u32::try_from(behind).unwrap_or(PAUSES).clamp(1, PAUSES));
         }
     }
 
@@ -107,17 +129,17 @@ impl Turns {
         place.process.compare_exchange(free, ours, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Who is alive and came before `ticket`; the dead leave.
-    fn ahead(&self, ticket: u64) -> Ahead {
-        let mut ahead = Ahead::default();
+    /// Who came before `ticket`; at a roll `call` the dead leave.
+    fn ahead(&self, ticket: u64, call: bool) -> Ahead {
+        let (mut ahead, now) = (Ahead::default(), now());
         for place in self.places {
             let theirs = place.ticket.load(Ordering::Acquire);
             if theirs == 0 || (theirs >= ticket && theirs != CHOOSING) {
                 continue;
             }
             let process = place.process.load(Ordering::Relaxed);
-            let old = now().saturating_sub(place.since.load(Ordering::Relaxed)) > OLDEST;
-            if process != self.process && (old || !(self.lives)(process)) {
+            let old = now.saturating_sub(place.since.load(Ordering::Relaxed)) > OLDEST;
+            if call && process != self.process && (old || !(self.lives)(process)) {
                 place.leave(process);
                 continue;
             }
@@ -146,12 +168,12 @@ impl Place {
 }
 
 /// A place in the line, until it is dropped.
-pub(super) struct Turn<'a> {
-    place: &'a Place,
+pub(super) struct Turn {
+    place: &'static Place,
     process: u32,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.place.leave(self.process);
     }
@@ -196,13 +218,13 @@ mod tests {
         let (third, fourth) = (at(line, 3), at(line, 4));
         thread::scope(|scope| {
             for (name, turns) in [(3, &third), (4, &fourth)] {
-                let (told, before) = (told.clone(), first.ahead(u64::MAX).checks);
+                let (told, before) = (told.clone(), first.ahead(u64::MAX, true).checks);
                 scope.spawn(move || {
                     let turn = turns.enter(0, later()).unwrap();
                     told.send(name).unwrap();
                     drop(turn);
                 });
-                while first.ahead(u64::MAX).checks == before {
+                while first.ahead(u64::MAX, true).checks == before {
                     thread::sleep(PAUSE);
                 }
             }
@@ -215,7 +237,25 @@ mod tests {
             assert_eq!(order.recv().unwrap(), 4);
             drop(running.1);
         });
-        assert_eq!(first.ahead(u64::MAX).checks, 0);
+        assert_eq!(first.ahead(u64::MAX, true).checks, 0);
+    }
+
+    #[test]
+    fn threads_that_hash_wait_however_many_they_are() {
+        let line = line();
+        let turns: Vec<_> = (1..=6).map(|process| at(line, process)).collect();
+        let running = (turns[0].pace().unwrap(), turns[1].pace().unwrap());
+        thread::scope(|scope| {
+            for turns in &turns[2..] {
+                scope.spawn(|| drop(turns.pace().unwrap()));
+            }
+            while turns[0].ahead(u64::MAX, true).checks < 6 {
+                thread::sleep(PAUSE);
+            }
+            assert_eq!(turns[0].enter(0, later()).err(), Some(Busy::Full));
+            drop(running);
+        });
+        assert_eq!(turns[0].ahead(u64::MAX, true).checks, 0);
     }
 
     #[test]
@@ -251,7 +291,7 @@ mod tests {
         let turn = again.enter(0, soon()).unwrap();
         turn.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
         std::mem::forget(turn);
-        assert_eq!(at(line, 2).ahead(u64::MAX).checks, 0);
+        assert_eq!(at(line, 2).ahead(u64::MAX, true).checks, 0);
     }
 
     #[test]

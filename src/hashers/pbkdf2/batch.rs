@@ -1,8 +1,10 @@
 //! `Batch`: checks of many threads, done by few workers: first the cores are filled, then the lanes.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::engine::Engine;
@@ -15,6 +17,12 @@ pub(super) const CHUNK: u32 = 1000;
 
 /// Starts a thread of the host that runs this; it must not run it itself.
 pub type Spawn = dyn Fn(Box<dyn FnOnce() + Send>) -> io::Result<()> + Send + Sync;
+
+/// Waits until a worker may go on, and returns what it holds meanwhile.
+pub type Pace = dyn Fn() -> Box<dyn Any> + Send + Sync;
+
+/// For how long a worker goes on before it lets others have their turn.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// One queue of checks, and the workers that serve it.
 ///
@@ -32,6 +40,8 @@ pub(super) struct Shared {
     engine: Box<dyn Advance>,
     threads: usize,
     spawn: Box<Spawn>,
+    /// Where the workers are not alone on the machine.
+    pace: Option<Box<Pace>>,
     queue: Mutex<Queue>,
     /// Told to one idle worker for each job.
     arrival: Condvar,
@@ -68,14 +78,19 @@ impl Advance for Engine {
 
 impl Batch {
     /// A batch of at most `threads` workers, usually one for each core. Each is started by `spawn`
-    /// when it is first needed. With 0 of them, who waits for a job does it.
-    pub fn new(threads: usize, spawn: Box<Spawn>) -> Self {
-        Self::with(Box::new(Engine::detect()), threads, spawn)
+    /// when it is first needed, and goes by `pace`. With 0 of them, who waits for a job does it.
+    pub fn new(threads: usize, spawn: Box<Spawn>, pace: Option<Box<Pace>>) -> Self {
+        Self::with(Box::new(Engine::detect()), threads, spawn, pace)
     }
 
-    pub(super) fn with(engine: Box<dyn Advance>, threads: usize, spawn: Box<Spawn>) -> Self {
+    pub(super) fn with(
+        engine: Box<dyn Advance>,
+        threads: usize,
+        spawn: Box<Spawn>,
+        pace: Option<Box<Pace>>,
+    ) -> Self {
         let (queue, arrival) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { engine, threads, spawn, queue, arrival }) }
+        Self { shared: Arc::new(Shared { engine, threads, spawn, pace, queue, arrival }) }
     }
 
     /// Hands a job to the workers. How many may wait is for the caller to bound.
@@ -153,17 +168,20 @@ impl Shared {
 struct Worker {
     shared: Arc<Shared>,
     tasks: Vec<Task>,
+    /// Its turn, and since when; `None` with nothing in hand.
+    turn: Option<(Box<dyn Any>, Instant)>,
     /// How many of `Queue::taken` are of this worker; with 0 it is one of `Queue::idle`.
     counted: usize,
 }
 
 impl Worker {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, tasks: Vec::new(), counted: 0 }
+        Self { shared, tasks: Vec::new(), turn: None, counted: 0 }
     }
 
     fn run(mut self) {
         while self.take() {
+            self.keep_pace();
             if let [task] = &mut self.tasks[..] {
                 task.work.go_on(&self.shared);
             } else {
@@ -174,6 +192,16 @@ impl Worker {
                 self.shared.advance(&mut jobs.collect::<Vec<_>>());
             }
             self.tasks.retain(|task| !task.is_over());
+        }
+    }
+
+    /// Waits for this worker's turn, unless it has one that is not over.
+    fn keep_pace(&mut self) {
+        let Some(pace) = &self.shared.pace else { return };
+        if self.turn.as_ref().is_none_or(|(_, since)| since.elapsed() >= SLICE) {
+            // First of all: whoever waits comes before.
+            self.turn = None;
+            self.turn = Some((pace(), Instant::now()));
         }
     }
 
@@ -200,6 +228,7 @@ impl Worker {
             if !self.tasks.is_empty() {
                 return true;
             }
+            self.turn = None;
             if queue.closed {
                 return false;
             }

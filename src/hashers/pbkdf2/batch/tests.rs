@@ -60,7 +60,7 @@ impl Advance for Staged {
 fn staged(threads: usize, width: usize) -> (Batch, mpsc::Receiver<Chunk>) {
     let (sender, chunks) = mpsc::channel();
     let engine = Staged { chunks: Mutex::new(sender), width };
-    (Batch::with(Box::new(engine), threads, Box::new(spawn)), chunks)
+    (Batch::with(Box::new(engine), threads, Box::new(spawn), None), chunks)
 }
 
 fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
@@ -240,7 +240,7 @@ fn after_a_panic_without_a_successor_everyone_is_told() {
         false => spawn(body),
         true => refuse(body),
     };
-    let batch = Batch::with(Box::new(engine), 1, Box::new(spawn_once));
+    let batch = Batch::with(Box::new(engine), 1, Box::new(spawn_once), None);
     let lost = batch.submit(chunks_of(1), Abandoned::Dropped);
     let chunk = next(&chunks);
     let queued = batch.submit(chunks_of(1), Abandoned::Dropped);
@@ -255,7 +255,7 @@ fn after_a_panic_without_a_successor_everyone_is_told() {
 #[test]
 fn without_workers_who_waits_does_the_work() {
     let unused = |_: Box<dyn FnOnce() + Send>| -> io::Result<()> { unreachable!() };
-    for batch in [Batch::new(0, Box::new(unused)), Batch::new(3, Box::new(refuse))] {
+    for batch in [Batch::new(0, Box::new(unused), None), Batch::new(3, Box::new(refuse), None)] {
         let ticket = batch.submit(chunks_of(3), Abandoned::Dropped);
         assert!(is_open(&ticket));
         assert_eq!(outcome(&ticket), derived_after(3));
@@ -267,6 +267,50 @@ fn without_workers_who_waits_does_the_work() {
 }
 
 #[test]
+fn two_batches_take_turns() {
+    /// One turn for all; whoever has it may be alone.
+    struct Alone(Arc<AtomicUsize>);
+    impl Drop for Alone {
+        fn drop(&mut self) {
+            self.0.store(0, Ordering::SeqCst);
+        }
+    }
+    let (turn, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let batch = || {
+        let (turn, turns) = (Arc::clone(&turn), Arc::clone(&turns));
+        let pace = move || -> Box<dyn Any> {
+            while turn.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                thread::yield_now();
+            }
+            turns.fetch_add(1, Ordering::SeqCst);
+            Box::new(Alone(Arc::clone(&turn)))
+        };
+        let (sender, chunks) = mpsc::channel();
+        let engine = Staged { chunks: Mutex::new(sender), width: 1 };
+        (Batch::with(Box::new(engine), 2, Box::new(spawn), Some(Box::new(pace))), chunks)
+    };
+    let ((first, of_first), (second, of_second)) = (batch(), batch());
+    let long = first.submit(chunks_of(2), Abandoned::Dropped);
+    let chunk = next(&of_first);
+    let others = [1, 3].map(|chunks| second.submit(chunks_of(chunks), Abandoned::Dropped));
+    thread::sleep(SLICE);
+    assert!(of_second.try_recv().is_err(), "it is not their turn");
+    // Its time is over after this chunk; it stands in line again, and so does everyone.
+    drop(of_first);
+    drop(of_second);
+    chunk.go();
+    assert_eq!(outcome(&long), derived_after(2));
+    let [one, three] = others;
+    assert_eq!(outcome(&one), derived_after(1));
+    assert_eq!(outcome(&three), derived_after(3));
+    assert!((4..=7).contains(&turns.load(Ordering::SeqCst)), "{turns:?}");
+    // With nothing in hand nobody has a turn.
+    while turn.load(Ordering::SeqCst) != 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn checks_join_and_leave_at_random() {
     let threads: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
     let started = Arc::clone(&threads);
@@ -274,7 +318,7 @@ fn checks_join_and_leave_at_random() {
         started.lock().unwrap().push(thread::Builder::new().spawn(body)?);
         Ok(())
     };
-    let batch = Batch::new(2, Box::new(spawn));
+    let batch = Batch::new(2, Box::new(spawn), None);
     let (right, given_up) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for client in 0..8_u32 {
