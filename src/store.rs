@@ -116,6 +116,11 @@ pub trait Store: Send + Sync {
 
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
+
+    /// How many questions it has answered; while it is away the number stays.
+    fn answers(&self) -> u64 {
+        0
+    }
 }
 
 /// Who has a user name.

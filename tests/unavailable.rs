@@ -159,3 +159,38 @@ fn an_outage_is_bridged_for_those_who_were_verified_lately() {
         httpd.finish();
     }
 }
+
+/// A server that is there and says nothing; what is still kept of another user is no sign of life.
+#[test]
+fn an_outage_is_told_of_once_and_the_next_one_again() {
+    let (cluster, _) = Cluster::start("auth.User");
+    for mpm in MPMS {
+        let config = format!(
+            "AuthDjangoDatabase {} timeout=1 rows=3\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+             AuthDjangoUnavailable stale=600\n<Location /members>\nAuthType Basic\nAuthName x\n\
+             AuthBasicProvider django\nRequire valid-user\n</Location>\n",
+            cluster.url()
+        );
+        let mut setup = Setup::new("silent", config).mpm(mpm);
+        if mpm == "prefork" {
+            setup.mpm_lines = "StartServers 1\nServerLimit 1\nMaxRequestWorkers 1\n".into();
+        }
+        let mut httpd = setup.start();
+        let news = "users who were verified lately are let in";
+        httpd.expect_in_log(news);
+        httpd.allow_in_log("is not available");
+        let ask = |user: &str| httpd.status("/members/", user, format!("{user} secret"));
+        for outage in 1..=2 {
+            wait_until("an answer", 15, || ask("bob") == 200 && ask("carol") == 401);
+            std::thread::sleep(std::time::Duration::from_millis(3100));
+            assert_eq!(ask("alice"), 200, "{mpm}: read anew");
+            cluster.signal("STOP");
+            for user in ["bob", "alice", "bob", "alice", "bob"] {
+                assert_eq!(ask(user), 200, "{mpm} {outage} {user}");
+            }
+            assert_eq!(httpd.count_in_log(news), outage, "{mpm}");
+            cluster.signal("CONT");
+        }
+        httpd.finish();
+    }
+}

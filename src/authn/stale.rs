@@ -8,7 +8,7 @@ use crate::cache::{Claim, Id};
 use crate::hashers::Stored;
 use crate::user::{User, Wants};
 use quick_cache::sync::Cache;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ const MOST: usize = 4096;
 /// Those of one site whom this child has let in, by the name that they came with.
 pub struct Stale {
     last: LazyLock<Cache<Box<str>, Last>>,
-    /// Whether an outage was told of since it began.
-    told: AtomicBool,
+    /// How often the database had answered, and one more, when an outage was last told of.
+    told: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -32,14 +32,15 @@ struct Last {
 
 impl Default for Stale {
     fn default() -> Self {
-        Self { last: LazyLock::new(|| Cache::new(MOST)), told: AtomicBool::new(false) }
+        Self { last: LazyLock::new(|| Cache::new(MOST)), told: AtomicU64::new(0) }
     }
 }
 
 impl Stale {
-    /// Whether nobody has said yet that this outage is bridged; the next one will be said again.
-    pub fn is_news(&self) -> bool {
-        !self.told.swap(true, Ordering::Relaxed)
+    /// Whether nobody has said yet that this outage is bridged, which lasts as long as the database
+    /// has answered so often and no more (`Store::answers`).
+    pub fn is_news(&self, answers: u64) -> bool {
+        self.told.swap(answers + 1, Ordering::Relaxed) != answers + 1
     }
 }
 
@@ -49,7 +50,6 @@ impl Verifier<'_> {
         if self.stale.is_none() {
             return;
         }
-        site.stale.told.store(false, Ordering::Relaxed);
         if let Some(credentials) = self.id(site, user, password) {
             let last = Last { user: Arc::clone(user), credentials, verified: Instant::now() };
             site.stale.last.insert(username.into(), last);
@@ -62,7 +62,6 @@ impl Verifier<'_> {
         if self.stale.is_none() {
             return;
         }
-        site.stale.told.store(false, Ordering::Relaxed);
         if site.stale.last.get(username).is_some_and(|last| {
             user.is_none_or(|user| {
                 (&user.id, &user.password) != (&last.user.id, &last.user.password)

@@ -170,7 +170,9 @@ fn decide(
         let (site, wants) = (&site.site, &config.asks());
         authn::check_password(site, verifier, wants, &username, &text, &memo.patience)
     })?;
-    if matches!(decision, Decision::Granted(_, Proof::Stale)) && site.site.stale.is_news() {
+    if matches!(decision, Decision::Granted(_, Proof::Stale))
+        && site.site.stale.is_news(site.site.store.answers())
+    {
         let text = "the database is away: users who were verified lately are let in as they were \
                     last read (AuthDjangoUnavailable stale=)";
         log::request(request, log::Level::Warning, text);

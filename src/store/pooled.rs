@@ -15,6 +15,7 @@ use crate::query::{Query, Values};
 use crate::session::SessionRow;
 use crate::user::{UserModel, Wants};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -46,6 +47,7 @@ pub(super) struct Pooled<C: Connector> {
     timeout: Duration,
     pub(super) pool: Pool<C>,
     share: Share,
+    answers: AtomicU64,
     pub(super) rows: Option<Rows>,
     pub(super) selects: Selects,
 }
@@ -67,7 +69,8 @@ impl<C: Fetch> Pooled<C> {
             None if limits.rows.is_zero() => None,
             None => Some(Rows::new(Box::new(Trust), limits.rows)),
         };
-        Arc::new(Self { label, timeout, pool, share, rows, selects: Selects::default() })
+        let (answers, selects) = (AtomicU64::new(0), Selects::default());
+        Arc::new(Self { label, timeout, pool, share, answers, rows, selects })
     }
 
     pub(super) fn ask(
@@ -99,6 +102,10 @@ impl<C: Fetch> Pooled<C> {
         let answer = self.pool.run(deadline, query);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
             permit.answered();
+        }
+        // An error of SQL is an answer, too.
+        if matches!(answer, Ok(_) | Err(Failure::Query(_))) {
+            self.answers.fetch_add(1, Ordering::Relaxed);
         }
         answer.map_err(|failure| match failure {
             Failure::Query(reason) => Error::Query { database, reason },
@@ -173,6 +180,10 @@ impl<C: Fetch> Store for Pooled<C> {
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 }
 
