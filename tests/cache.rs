@@ -113,7 +113,16 @@ fn what_changes_in_the_row_counts_at_the_next_request() {
         let (database, _) = Database::start(kind, "auth.User");
         let django = database.django();
         for mpm in if kind == "sqlite" { &MPMS[..] } else { &MPMS[2..] } {
-            let httpd = start("change", config(&database.url(), ""), mpm);
+            let mut places = String::new();
+            for (path, rule) in [
+                ("permission", "django-permission docs.enter"),
+                ("staff", "django-staff"),
+                ("superuser", "django-superuser"),
+            ] {
+                places += &format!("<Location /{path}>\n{SECTION}Require {rule}\n</Location>\n");
+            }
+            let mut httpd = start("change", config(&database.url(), &places), mpm);
+            httpd.expect_in_log("the stored password is refused");
             let ask = |path: &str, password: &str, status: u16| {
                 // Often enough to meet every child.
                 for _ in 0..6 {
@@ -135,6 +144,29 @@ fn what_changes_in_the_row_counts_at_the_next_request() {
             change(&django, &["group=alice=secret-agents", "password=alice=alice secret"]);
             ask("/secret/", "alice secret", 200);
             ask("/secret/", "another", 401);
+            for (path, given, taken) in [
+                ("/permission", "permit=alice=docs.enter", "forbid=alice=docs.enter"),
+                ("/permission", "allow=secret-agents=docs.enter", "deny=secret-agents=docs.enter"),
+                ("/staff", "bulk=alice=is_staff=1", "bulk=alice=is_staff=0"),
+                ("/superuser", "bulk=alice=is_superuser=1", "bulk=alice=is_superuser=0"),
+            ] {
+                ask(path, "alice secret", 401);
+                change(&django, &[given]);
+                ask(path, "alice secret", 404);
+                change(&django, &[taken]);
+                ask(path, "alice secret", 401);
+            }
+            // A hash that costs more than the module will spend is none, however well it is known.
+            let alice = |set: &str| {
+                database.sql(&format!("UPDATE auth_user SET {set} WHERE username = 'alice'"));
+            };
+            alice("email = password");
+            alice("password = 'pbkdf2_sha256$10000001$salt$x'");
+            ask("/members/", "alice secret", 401);
+            alice("password = email");
+            let before = hashed(&httpd);
+            ask("/members/", "alice secret", 200);
+            assert_eq!(hashed(&httpd), before, "{mpm}: remembered all the while");
             httpd.finish();
         }
     }
@@ -294,6 +326,30 @@ fn machines_share_a_redis_that_nobody_can_forge_entries_in() {
         assert_eq!(here.status("/members/", "bob", "bob secret"), 200);
     }
     here.finish();
+}
+
+/// As many as the README reckons for a size are known to every child.
+#[test]
+fn the_size_holds_the_users_that_it_is_reckoned_for() {
+    let (path, _) = sqlite("auth.User");
+    thousand(&path);
+    let url = format!("sqlite:{}", path.display());
+    // 128 bytes for each of a thousand; and a quarter of that.
+    for (size, least) in [("125K", 1000), ("32K", 256)] {
+        let httpd = start("size", config(&url, &format!("AuthDjangoCache shmcb:{size}")), "prefork");
+        let verify = |users: std::ops::Range<usize>| {
+            let before = hashed(&httpd);
+            for n in users {
+                assert_eq!(httpd.status("/members/", format!("user{n}"), "alice secret"), 200);
+            }
+            hashed(&httpd) - before
+        };
+        assert_eq!(verify(0..1000), 1000);
+        // Those who came last are there still.
+        let again = verify(1000 - least..1000);
+        assert!(again * 50 <= least, "{size}: {again} of {least} were hashed again");
+        httpd.finish();
+    }
 }
 
 #[test]
