@@ -51,6 +51,8 @@ check: ## Look at the source: rustfmt, clippy with warnings denied, the arrow ru
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --features test-panic -- -D warnings
+	# As on every architecture but x86-64.
+	cargo clippy --lib -- --cfg portable -D warnings
 	tests/arrows.sh
 
 unit: ## Run the unit tests alone

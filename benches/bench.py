@@ -54,7 +54,8 @@ class Bench:
                 load.each_once(server, f"/{rule}/file.txt", self.headers["one"] * 4, 4)
             else:
                 load.warm(server, rule)
-        self.figures.add(0, measure.private_kib(server), "memory", column.key)
+            if rule == RULES[0]:
+                self.figures.add(0, measure.private_kib(server), "memory", column.key)
         if not column.database:
             return
         for rule in column.rules:

@@ -63,7 +63,7 @@ def goals(figures):
         yield f"{key}, 64 connections, against mod_wsgi + Django: requests/s", _rates(
             figures, key, "wsgi", MANY), "times its", aim, True
     yield "private memory of a child beside no authentication", _memory(figures), "MiB more", 3, False
-    for key in ("session", "session-sqlite"):
+    for key in ("session", "session-sqlite", "session-wal"):
         for other, name, aim in (
             ("none", "no authentication", 0.85), ("view", "a Django view with X-Sendfile", 25),
             ("nginx", "nginx auth_request to Django", 20),

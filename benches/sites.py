@@ -153,7 +153,6 @@ def columns(state, cluster, kept, iterations):
     for key, label in (("sqlite", "this module, SQLite"), ("wal", "this module, SQLite in WAL")):
         path = sqlite(state, kept, key == "wal")
         made.append(ours(state, key, label, iterations, f"sqlite:{path}", database=False))
-        if key == "sqlite":
-            label = "this module, a session, SQLite"
-            made.append(session(state, "session-sqlite", label, iterations, f"sqlite:{path}", database=False))
+        label = label.replace("SQLite", "a session, SQLite")
+        made.append(session(state, f"session-{key}", label, iterations, f"sqlite:{path}", database=False))
     return made
