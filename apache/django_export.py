@@ -65,6 +65,7 @@ EXAMPLE = [
     "#    AuthType Basic",
     '#    AuthName "Top Secret"',
     "#    AuthBasicProvider django",
+    "#    AuthzSendForbiddenOnFailure On",
     '#    Require group "the name of a group"',
     "#</Location>",
 ]
@@ -595,6 +596,7 @@ def session_backends(settings, remarks):
 
 def session_words(store, engine, connection, settings, remarks):
     """AuthDjangoSession's words: what differs from what the module takes by itself."""
+    import django
     from django.contrib.sessions.serializers import JSONSerializer
 
     serializer = store().serializer
@@ -615,8 +617,8 @@ def session_words(store, engine, connection, settings, remarks):
         words.append(f"age={age}")
     if engine != "signed_cookies" and salt != "django.contrib.sessions.SessionStore":
         words.append(f"salt={salt}")
-    # Django before 4.0 alone: it reads those of SHA-1 whatever it writes.
-    if getattr(settings, "DEFAULT_HASHING_ALGORITHM", "sha256") == "sha1":
+    # Django before 4.0 reads those of SHA-1 whatever it writes.
+    if django.VERSION < (4, 0):
         words.append("legacy")
     backends = session_backends(settings, remarks)
     if backends != [MODEL_BACKEND]:

@@ -357,10 +357,11 @@ fn the_exported_example_protects_a_place() {
     let example = marked(&export.text, "#").replace("the name of a group", "secret-agents");
     let example: Vec<&str> =
         example.lines().filter(|l| l.starts_with('<') || l.starts_with("    ")).collect();
-    assert_eq!(example.len(), 6, "{}", export.text);
+    assert_eq!(example.len(), 7, "{}", export.text);
     let httpd = Setup::new("example", format!("{}{}\n", export.text, example.join("\n"))).start();
     assert_eq!(httpd.status("/secret/", "alice", "alice secret"), 200);
-    assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 401);
+    assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 403);
+    assert_eq!(httpd.status("/secret/", "bob", "alice secret"), 401);
     httpd.finish();
     fs::remove_dir_all(dir).unwrap();
 }

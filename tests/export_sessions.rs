@@ -169,7 +169,7 @@ fn sessions_of_sqlite_and_files_answer_as_django() {
     let path = format!("SESSION_ENGINE = ENGINE + 'file'\nSESSION_FILE_PATH = {files:?}\n");
     for (version, lines, words) in [
         ("5.2", "", "AuthDjangoSession db\n"),
-        ("3.2", "", "AuthDjangoSession db\n"),
+        ("3.2", "", "AuthDjangoSession db legacy\n"),
         ("3.2", "DEFAULT_HASHING_ALGORITHM = 'sha1'\n", "AuthDjangoSession db legacy\n"),
         (
             "6",

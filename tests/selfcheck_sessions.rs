@@ -82,7 +82,9 @@ fn files_are_read_as_children_read_them() {
     check(SECRET_KEY).line("ok   sessions: there are none yet");
     let cookie = site.log_in("alice");
     let directory = words.strip_prefix("file path=").unwrap();
-    fs::write(format!("{directory}/sessionid.bak"), "somebody's").unwrap();
+    for n in 0..6 {
+        fs::write(format!("{directory}/sessionid{cookie}.bak{n}"), "somebody's").unwrap();
+    }
     fs::write(format!("{directory}/README"), "somebody's").unwrap();
     let right = check(SECRET_KEY);
     right.line(&format!("sessions in files of {directory}, cookie=sessionid"));

@@ -657,6 +657,31 @@ fn keys_come_from_files_and_outlive_a_restart() {
 }
 
 #[test]
+fn configtest_runs_no_program_for_a_key() {
+    let dir = crate::common::directory("vault");
+    let (vault, asked) = (dir.join("vault"), dir.join("asked"));
+    let script = format!("#!/bin/sh\necho asked >>{}\necho {SECRET_KEY}\n", asked.display());
+    fs::write(&vault, script).unwrap();
+    fs::set_permissions(&vault, fs::Permissions::from_mode(0o700)).unwrap();
+    let (path, _) = sqlite("auth.User");
+    let config = format!(
+        "AuthDjangoDatabase sqlite:{}\nAuthDjangoSecretKey exec:{}\n\
+         <Location />\nAuthDjangoSession db\nAuthType Django\nRequire valid-user\n</Location>\n",
+        path.display(),
+        vault.display()
+    );
+    Setup::new("vault", &*config).configtest().unwrap();
+    assert!(!asked.exists());
+    // httpd itself does.
+    let mut django = Sessions::start("db", path.to_str().unwrap());
+    let httpd = Setup::new("vault", config).start();
+    assert_eq!(status(&httpd, "/members/", &django.log_in("alice")), 200);
+    assert_eq!(fs::read_to_string(asked).unwrap(), "asked\n", "once for both rounds of a start");
+    httpd.finish();
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn what_does_not_fit_together_is_said_by_configtest() {
     let (path, _) = sqlite("auth.User");
     let database = format!("AuthDjangoDatabase sqlite:{}\n", path.display());

@@ -6,7 +6,7 @@ use super::Inspection;
 use crate::authn::{Reason, Session, Sessions, session};
 use crate::error::Error;
 use crate::query::{Query, Values};
-use crate::session::{Engine, Refusal};
+use crate::session::{Engine, Refusal, SessionKey};
 use crate::store::Patience;
 use crate::user::Wants;
 use std::ffi::OsString;
@@ -46,8 +46,6 @@ impl Inspection<'_> {
             let header = Zeroizing::new(format!("{cookie}={}", key.as_str()));
             match self.by_header(sessions, &header) {
                 Ok(Session::Of(_)) => seen.users += 1,
-                // Somebody else's file of a like name.
-                Ok(Session::Nobody(Reason::Session(Refusal::Key))) => {}
                 Ok(Session::Nobody(Reason::Session(Refusal::NoUser))) => seen.nobodies += 1,
                 Ok(Session::Nobody(reason)) => seen.refused.push(reason),
                 Err(Error::Session(reason)) => return self.unreadable(&reason),
@@ -136,6 +134,8 @@ fn newest_files(directory: &Path, cookie: &str) -> std::io::Result<Vec<Zeroizing
         files.push((modified, entry.file_name()));
     }
     files.sort_unstable_by(|one, other| other.cmp(one));
-    let keys = files.iter().filter_map(|(_, name)| name.to_str()?.strip_prefix(cookie));
-    Ok(keys.take(NEWEST).map(|key| Zeroizing::new(key.to_owned())).collect())
+    // Somebody else's files may have like names.
+    let key = |name: &OsString| SessionKey::of_file(name.to_str()?.strip_prefix(cookie)?).ok();
+    let keys = files.iter().filter_map(|(_, name)| key(name)).take(NEWEST);
+    Ok(keys.map(|key| Zeroizing::new(key.as_str().to_owned())).collect())
 }
