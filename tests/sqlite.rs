@@ -252,7 +252,10 @@ fn journal_wal_without_its_files_is_an_error_until_django_comes() {
         // Django is not disturbed.
         let mut django = site.django();
         django.change("group=bob=secret-agents");
-        wait_until("the answer after Django opened the file", 5, || alice(&httpd) == 200);
+        wait_until("the answer after Django opened the file", 5, || {
+            httpd.status("/members/", "bob", "bob secret") == 200
+        });
+        assert_eq!(alice(&httpd), 200);
         assert_eq!(httpd.status("/secret/", "bob", "bob secret"), 200);
         django.change("ungroup=bob=secret-agents");
         changes_count(&httpd, &mut django, 1);
@@ -373,7 +376,9 @@ fn a_hot_journal_is_djangos_to_roll_back() {
         assert!(left.starts_with(&[0xd9, 0xd5, 0x05, 0xf9]), "the journal is not hot");
         let half = fs::read(&site.path).unwrap();
         for _ in 0..3 {
-            assert_eq!(alice(&httpd), 500);
+            assert_eq!(httpd.status("/members/", "bob", "bob secret"), 500);
+            // What is kept of her is what it will be rolled back to.
+            assert_eq!(alice(&httpd), 200);
         }
         let remedy = "a journal was left behind, which only its owner may roll back: let Django \
                       open the database once";
@@ -384,7 +389,10 @@ fn a_hot_journal_is_djangos_to_roll_back() {
         let mut django = site.django();
         django.sql("SELECT count(*) FROM auth_user");
         assert_eq!(site.files(), ["db.sqlite3"]);
-        wait_until("the answer after Django opened the file", 5, || alice(&httpd) == 200);
+        wait_until("the answer after Django opened the file", 5, || {
+            httpd.status("/members/", "bob", "bob secret") == 200
+        });
+        assert_eq!(alice(&httpd), 200);
         changes_count(&httpd, &mut django, 1);
         site.belongs_to(OWNER);
         httpd.finish();
@@ -430,11 +438,12 @@ fn a_lock_held_too_long_is_500_within_the_bound() {
         assert_eq!(alice(&httpd), 200);
         django.sql("BEGIN EXCLUSIVE");
         let port = httpd.port;
+        // Nobody of that name is kept.
         let waiting: Vec<_> = (0..4)
-            .map(|_| {
+            .map(|n| {
                 thread::spawn(move || {
                     let begun = Instant::now();
-                    (request(port, "/secret/", "alice", "alice secret").0, begun.elapsed())
+                    (request(port, "/secret/", &format!("nobody {n}"), "x").0, begun.elapsed())
                 })
             })
             .collect();
@@ -444,6 +453,8 @@ fn a_lock_held_too_long_is_500_within_the_bound() {
             let begun = Instant::now();
             for _ in 0..20 {
                 assert_eq!(httpd.get("/public/").status, 200);
+                // Nothing was committed, so that what is kept still holds.
+                assert_eq!(alice(&httpd), 200);
             }
             assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         }
@@ -461,7 +472,7 @@ fn a_lock_held_too_long_is_500_within_the_bound() {
         });
         // A lock that is held for less costs nothing but the wait.
         django.sql("BEGIN EXCLUSIVE");
-        let waiting = thread::spawn(move || request(port, "/secret/", "alice", "alice secret").0);
+        let waiting = thread::spawn(move || request(port, "/members/", "bob", "bob secret").0);
         thread::sleep(Duration::from_millis(400));
         django.sql("ROLLBACK");
         assert_eq!(waiting.join().unwrap(), 200, "{mpm}");

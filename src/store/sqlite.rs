@@ -112,7 +112,7 @@ struct Connection {
     interrupt: Arc<InterruptHandle>,
     seen: Seen,
     /// Dropped after the connection, whose locks go when the file is closed.
-    _kept: Arc<Kept>,
+    kept: Arc<Kept>,
 }
 
 impl Connector for Connections {
@@ -129,7 +129,7 @@ impl Connector for Connections {
         // A mistyped name in double quotes is an error, not a text that a client could send.
         database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
-        let connection = Connection { database, interrupt, seen, _kept: kept };
+        let connection = Connection { database, interrupt, seen, kept };
         self.bounded(&connection, deadline)?;
         // Opening reads nothing yet.
         let works =

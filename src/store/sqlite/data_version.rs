@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::file::{Header, Kept, Seen};
 use super::{Connection, Connections};
 use crate::store::pool::{Connector, Limits};
 use crate::store::rows::{Stamp, Voucher};
 use rusqlite::ErrorCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,11 @@ struct Shared {
     /// How many looks have begun; changed under the lock of `state` alone.
     looks: AtomicU64,
     state: Mutex<State>,
+    /// Changed under the lock of `state` alone, and gone before its connection.
+    witness: RwLock<Option<Witness>>,
+    begun: Instant,
+    /// When somebody asked last, in milliseconds since `begun`.
+    asked: AtomicU64,
 }
 
 #[derive(Default)]
@@ -34,15 +40,32 @@ struct State {
     stamp: u64,
     /// What the look found that was the last to begin.
     found: Option<Stamp>,
-    asked: Option<Instant>,
     reaping: bool,
+}
+
+/// What the file's header was while SQLite kept all writers away and told its number: as long as it
+/// is the same, nothing was committed. Every writer raises the change counter in it before a commit,
+/// once for each time that it locks the file, and only what was never committed is taken back
+/// (<https://www.sqlite.org/fileformat2.html#file_change_counter>). Not so in WAL.
+struct Witness {
+    seen: Seen,
+    kept: Arc<Kept>,
+    header: Header,
+    stamp: Stamp,
 }
 
 impl DataVersion {
     pub(super) fn new(connections: Connections, limits: &Limits) -> Self {
         let idle = (limits.min == 0).then_some(limits.idle);
-        let (looks, state) = (AtomicU64::default(), Mutex::default());
-        Self(Arc::new(Shared { connections, idle, looks, state }))
+        Self(Arc::new(Shared {
+            connections,
+            idle,
+            looks: AtomicU64::default(),
+            state: Mutex::default(),
+            witness: RwLock::default(),
+            begun: Instant::now(),
+            asked: AtomicU64::default(),
+        }))
     }
 }
 
@@ -56,11 +79,15 @@ impl Voucher for DataVersion {
 impl Shared {
     /// One look serves all who wait for the lock meanwhile, if it began after they came.
     fn stamp(self: &Arc<Self>) -> Option<Stamp> {
+        let now = self.begun.elapsed().as_millis();
+        self.asked.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        if let Some(stamp) = self.unchanged() {
+            return Some(stamp);
+        }
         let begun = self.looks.load(Ordering::SeqCst);
         let mut state = self.lock();
         if self.looks.load(Ordering::SeqCst) == begun {
             self.looks.fetch_add(1, Ordering::SeqCst);
-            state.asked = Some(Instant::now());
             // Should the look panic, nobody else may take what an older one found.
             state.found = None;
             state.found = self.look(&mut state);
@@ -69,22 +96,36 @@ impl Shared {
         state.found
     }
 
+    /// The stamp of the witness, if the file is still the same.
+    fn unchanged(&self) -> Option<Stamp> {
+        let witness = self.witness.read().unwrap_or_else(PoisonError::into_inner);
+        let Witness { seen, kept, header, stamp } = witness.as_ref()?;
+        let same = self.connections.file.is_same(seen) && kept.header().as_ref() == Some(header);
+        same.then_some(*stamp)
+    }
+
     fn look(&self, state: &mut State) -> Option<Stamp> {
-        let State { connection, version, stamp, .. } = state;
-        if !connection.as_ref().is_some_and(|known| self.connections.file.is_same(&known.seen)) {
-            // The old one goes first, with its locks.
-            *connection = None;
-            *stamp += 1;
+        let file = &self.connections.file;
+        if !state.connection.as_ref().is_some_and(|known| file.is_same(&known.seen)) {
+            self.close(state);
             let made = self.connections.connect(Instant::now()).ok()?;
             made.database.execute_batch("PRAGMA busy_timeout = 0").ok()?;
-            *connection = Some(made);
+            state.connection = Some(made);
         }
-        let asked = connection.as_ref()?.database.prepare_cached("PRAGMA data_version");
-        match asked.and_then(|mut asked| asked.query_row([], |row| row.get::<_, i64>(0))) {
-            Ok(now) => {
-                *stamp += u64::from(now != *version);
-                *version = now;
-                Some(Stamp(*stamp))
+        let look = |known| number(known, |known| known.kept.header());
+        match state.connection.as_ref().map(look)? {
+            Ok((now, header)) => {
+                state.stamp += u64::from(now != state.version);
+                state.version = now;
+                let stamp = Stamp(state.stamp);
+                let Connection { seen, kept, .. } = state.connection.as_ref()?;
+                self.testify(header.filter(Header::is_of_a_journal).map(|header| Witness {
+                    seen: *seen,
+                    kept: kept.clone(),
+                    header,
+                    stamp,
+                }));
+                Some(stamp)
             }
             Err(rusqlite::Error::SqliteFailure(error, _))
                 if matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) =>
@@ -92,10 +133,21 @@ impl Shared {
                 None
             }
             Err(_) => {
-                *connection = None;
+                self.close(state);
                 None
             }
         }
+    }
+
+    /// The old connection goes, with its locks, before there is another.
+    fn close(&self, state: &mut State) {
+        self.testify(None);
+        state.connection = None;
+        state.stamp += 1;
+    }
+
+    fn testify(&self, witness: Option<Witness>) {
+        *self.witness.write().unwrap_or_else(PoisonError::into_inner) = witness;
     }
 
     /// Sees to it that the connection is closed when nobody has asked for long.
@@ -114,15 +166,31 @@ impl Shared {
     }
 }
 
+/// The number, and what `read` says at that time: in a transaction, so that what somebody has left
+/// half done is taken back first, and nobody writes to the file.
+pub(super) fn number<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> T,
+) -> rusqlite::Result<(i64, T)> {
+    let reading = connection.database.unchecked_transaction()?;
+    let number = reading
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut asked| asked.query_row([], |row| row.get(0)))?;
+    let read = read(connection);
+    reading.finish()?;
+    Ok((number, read))
+}
+
 fn reap(shared: &Weak<Shared>, idle: Duration) {
     let mut left = idle;
     loop {
         thread::sleep(left);
         let Some(shared) = shared.upgrade() else { return };
         let mut state = shared.lock();
-        left = idle.saturating_sub(state.asked.map_or(idle, |asked| asked.elapsed()));
+        let asked = Duration::from_millis(shared.asked.load(Ordering::Relaxed));
+        left = idle.saturating_sub(shared.begun.elapsed().saturating_sub(asked));
         if left.is_zero() || state.connection.is_none() {
-            state.connection = None;
+            shared.close(&mut state);
             state.reaping = false;
             return;
         }

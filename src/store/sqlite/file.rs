@@ -41,6 +41,18 @@ pub(super) struct Kept {
     holders: Mutex<usize>,
 }
 
+/// The bytes 18 to 40 of the file: how it is written and read, and those by which SQLite itself
+/// sees that it has changed (`dbFileVers` in its `pager.c`), the change counter among them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header([u8; 22]);
+
+impl Header {
+    /// Whether changes are in the file itself once they are committed, and not in one beside it.
+    pub(super) fn is_of_a_journal(&self) -> bool {
+        matches!(self.0, [1, 1, ..])
+    }
+}
+
 /// What is there at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -185,6 +197,12 @@ fn reason(error: &Error) -> String {
 }
 
 impl Kept {
+    /// `None` where it cannot be read, or is no database yet.
+    pub(super) fn header(&self) -> Option<Header> {
+        let mut header = Header([0; 22]);
+        self.file.read_exact_at(&mut header.0, 18).ok().map(|()| header)
+    }
+
     fn hold<'a>(self: &Arc<Self>, host: &'a dyn Host) -> std::io::Result<Held<'a>> {
         let mut holders = self.holders();
         if *holders == 0 {

@@ -172,7 +172,7 @@ fn a_row_is_kept_until_the_file_changes_and_no_longer() {
 /// committed before the question.
 #[test]
 fn a_kept_row_is_never_older_than_the_last_commit() {
-    for mode in ["delete", "wal"] {
+    for mode in ["delete", "truncate", "persist", "memory", "wal"] {
         let folder = Folder::new();
         let writer = folder.database("db", mode);
         writer.execute_batch("PRAGMA busy_timeout = 5000").unwrap();
@@ -191,10 +191,80 @@ fn a_kept_row_is_never_older_than_the_last_commit() {
                 });
             }
             for n in 1..=200 {
+                if n % 4 == 0 {
+                    // In the file for a moment, and taken back.
+                    let spill = "PRAGMA cache_size = 1; BEGIN; UPDATE auth_user SET password = -1; \
+                        CREATE TABLE large AS SELECT zeroblob(100000); ROLLBACK";
+                    writer.execute_batch(spill).unwrap();
+                }
                 writer.execute("UPDATE auth_user SET password = ?1 WHERE id = 1", [n]).unwrap();
                 committed.store(n, Ordering::SeqCst);
             }
         });
+    }
+}
+
+#[test]
+fn nobody_commits_while_the_number_is_told() {
+    let folder = Folder::new();
+    let writer = folder.database("db", "delete");
+    writer.execute_batch("PRAGMA busy_timeout = 0").unwrap();
+    let file = Arc::new(DatabaseFile::new(folder.0.join("db")));
+    let host: Arc<dyn Host> = Arc::new(crate::store::tests::FakeHost::default());
+    let (watch, timeout) = (Watch::new(host.clone()), Duration::from_secs(1));
+    let connections = Connections { file, watch, host, timeout };
+    let connection = connections.connect(Instant::now() + timeout).unwrap();
+    let delete = || writer.execute("DELETE FROM auth_user", []);
+    let look = || data_version::number(&connection, |known| known.kept.header());
+    let (before, header) = look().unwrap();
+    let (same, refused) = data_version::number(&connection, |_| delete().is_err()).unwrap();
+    assert!(same == before && refused);
+    assert_eq!(look().unwrap(), (before, header));
+    delete().unwrap();
+    let (after, changed) = look().unwrap();
+    assert!(after != before && changed.unwrap().is_of_a_journal());
+    // In WAL the file itself tells nothing.
+    writer.pragma_update(None, "journal_mode", "wal").unwrap();
+    assert!(!look().unwrap().1.unwrap().is_of_a_journal());
+}
+
+/// The change counter is raised once for all that a writer does while it has the file for itself.
+#[test]
+fn a_writer_that_keeps_the_file_locked_is_not_overlooked() {
+    let folder = Folder::new();
+    let database = folder.database("db", "delete");
+    let store = open(&[&folder.url("db"), "timeout=0.1"]);
+    let password = || ask(&store, "alice").map(|alice| alice.unwrap().password.clone());
+    let first = ask(&store, "alice").unwrap().unwrap();
+    let set = |writer: &rusqlite::Connection, password: &str| {
+        let update = "UPDATE auth_user SET password = ?1 WHERE id = 1";
+        writer.execute(update, [password]).unwrap();
+    };
+    for round in 0..3 {
+        let writer = rusqlite::Connection::open(folder.0.join("db")).unwrap();
+        writer.pragma_update(None, "locking_mode", "exclusive").unwrap();
+        // It reads, beside others, and nothing has changed yet.
+        writer.query_row("SELECT 1 FROM auth_user", [], |_| Ok(())).unwrap();
+        assert_eq!(round == 0, Arc::ptr_eq(&first, &ask(&store, "alice").unwrap().unwrap()));
+        set(&writer, &format!("first {round}"));
+        // What was committed cannot be read yet; what was before is not true any more.
+        assert!(password().unwrap_err().to_string().contains("keeps the file locked"), "{round}");
+        set(&writer, &format!("second {round}"));
+        assert!(password().is_err(), "{round}");
+        if round == 1 {
+            writer.pragma_update(None, "locking_mode", "normal").unwrap();
+            set(&writer, "third");
+        } else {
+            drop(writer);
+        }
+        let expected = if round == 1 { "third".to_owned() } else { format!("second {round}") };
+        let freed = Instant::now();
+        while password().is_err() && freed.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(password().unwrap().as_str(), expected);
+        set(&database, "fourth");
+        assert_eq!(password().unwrap().as_str(), "fourth");
     }
 }
 
@@ -245,8 +315,10 @@ fn a_lock_is_waited_for_until_the_deadline() {
     let store = open(&[&folder.url("db"), "timeout=0.5"]);
     assert!(ask(&store, "alice").unwrap().is_some());
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    // Nothing was committed, so what is kept still holds; what is not must wait.
+    assert!(ask(&store, "alice").unwrap().is_some());
     let begun = Instant::now();
-    let error = ask(&store, "alice").unwrap_err().to_string();
+    let error = ask(&store, "bob").unwrap_err().to_string();
     assert!((400..900).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     assert!(error.contains("no answer within 0.5 s: another process keeps"), "{error}");
     writer.execute_batch("COMMIT").unwrap();
