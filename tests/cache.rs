@@ -336,7 +336,8 @@ fn the_size_holds_the_users_that_it_is_reckoned_for() {
     let url = format!("sqlite:{}", path.display());
     // 128 bytes for each of a thousand; and a quarter of that.
     for (size, least) in [("125K", 1000), ("32K", 256)] {
-        let httpd = start("size", config(&url, &format!("AuthDjangoCache shmcb:{size}")), "prefork");
+        let httpd =
+            start("size", config(&url, &format!("AuthDjangoCache shmcb:{size}")), "prefork");
         let verify = |users: std::ops::Range<usize>| {
             let before = hashed(&httpd);
             for n in users {

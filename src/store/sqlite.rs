@@ -4,6 +4,7 @@
 
 mod data_version;
 mod file;
+mod mark;
 mod watch;
 
 use super::failure::{Failure, seconds};

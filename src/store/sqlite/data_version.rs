@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::file::{Header, Kept, Seen};
+use super::file::Seen;
+use super::mark::{self, Mark};
 use super::{Connection, Connections};
 use crate::store::pool::{Connector, Limits};
 use crate::store::rows::{Stamp, Voucher};
@@ -43,14 +44,11 @@ struct State {
     reaping: bool,
 }
 
-/// What the file's header was while SQLite kept all writers away and told its number: as long as it
-/// is the same, nothing was committed. Every writer raises the change counter in it before a commit,
-/// once for each time that it locks the file, and only what was never committed is taken back
-/// (<https://www.sqlite.org/fileformat2.html#file_change_counter>). Not so in WAL.
+/// Spares SQLite's own look, which locks and unlocks, and waits for those of other threads: while the
+/// file and its mark are the same, so is the number.
 struct Witness {
     seen: Seen,
-    kept: Arc<Kept>,
-    header: Header,
+    mark: Mark,
     stamp: Stamp,
 }
 
@@ -99,9 +97,8 @@ impl Shared {
     /// The stamp of the witness, if the file is still the same.
     fn unchanged(&self) -> Option<Stamp> {
         let witness = self.witness.read().unwrap_or_else(PoisonError::into_inner);
-        let Witness { seen, kept, header, stamp } = witness.as_ref()?;
-        let same = self.connections.file.is_same(seen) && kept.header().as_ref() == Some(header);
-        same.then_some(*stamp)
+        let Witness { seen, mark, stamp } = witness.as_ref()?;
+        (self.connections.file.is_same(seen) && mark.holds()).then_some(*stamp)
     }
 
     fn look(&self, state: &mut State) -> Option<Stamp> {
@@ -112,19 +109,13 @@ impl Shared {
             made.database.execute_batch("PRAGMA busy_timeout = 0").ok()?;
             state.connection = Some(made);
         }
-        let look = |known| number(known, |known| known.kept.header());
-        match state.connection.as_ref().map(look)? {
-            Ok((now, header)) => {
+        let connection = state.connection.as_ref()?;
+        match mark::look(file, connection) {
+            Ok((now, mark)) => {
                 state.stamp += u64::from(now != state.version);
                 state.version = now;
-                let stamp = Stamp(state.stamp);
-                let Connection { seen, kept, .. } = state.connection.as_ref()?;
-                self.testify(header.filter(Header::is_of_a_journal).map(|header| Witness {
-                    seen: *seen,
-                    kept: kept.clone(),
-                    header,
-                    stamp,
-                }));
+                let (seen, stamp) = (connection.seen, Stamp(state.stamp));
+                self.testify(mark.map(|mark| Witness { seen, mark, stamp }));
                 Some(stamp)
             }
             Err(rusqlite::Error::SqliteFailure(error, _))

@@ -26,10 +26,16 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A database file, looked at from a child.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    /// Those that are still in use; the one that was looked at last is at the back.
-    kept: Mutex<Vec<Arc<Kept>>>,
+    kept: Descriptors,
+    /// Those of the wal-index beside it.
+    index: Descriptors,
     euid: OnceLock<Option<u32>>,
 }
+
+/// The files that a path has led to: those that are still in use, and at the back the one that was
+/// looked at last.
+#[derive(Default)]
+struct Descriptors(Mutex<Vec<Arc<Kept>>>);
 
 /// Kept open: closing any descriptor of a file drops all POSIX locks that the process has on it,
 /// those of other connections and of other modules too. So there is one for each file, and each
@@ -39,18 +45,6 @@ pub(super) struct Kept {
     file: File,
     /// How many `Held` there are.
     holders: Mutex<usize>,
-}
-
-/// The bytes 18 to 40 of the file: how it is written and read, and those by which SQLite itself
-/// sees that it has changed (`dbFileVers` in its `pager.c`), the change counter among them.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Header([u8; 22]);
-
-impl Header {
-    /// Whether changes are in the file itself once they are committed, and not in one beside it.
-    pub(super) fn is_of_a_journal(&self) -> bool {
-        matches!(self.0, [1, 1, ..])
-    }
 }
 
 /// What is there at this moment.
@@ -66,7 +60,12 @@ pub(super) struct Seen {
 
 impl DatabaseFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, kept: Mutex::default(), euid: OnceLock::new() }
+        Self {
+            path,
+            kept: Descriptors::default(),
+            index: Descriptors::default(),
+            euid: OnceLock::new(),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -97,11 +96,8 @@ impl DatabaseFile {
         let (kept, wal) = self.header(&found)?;
         let ours = self.euid() == Some(found.uid());
         if wal && !ours {
-            // They are beside the file itself, wherever links to it may lie.
-            let real = std::fs::canonicalize(&self.path).map_err(|error| reason(&error))?;
             for suffix in ["-wal", "-shm"] {
-                let mut beside = real.clone().into_os_string();
-                beside.push(suffix);
+                let beside = self.beside(suffix).map_err(|error| reason(&error))?;
                 if std::fs::metadata(&beside).is_err() {
                     return Err(format!(
                         "the file is in WAL mode, belongs to another user and has no {suffix} file: \
@@ -147,7 +143,37 @@ impl DatabaseFile {
 
     /// Which file it is, and whether its header says WAL.
     fn header(&self, found: &Metadata) -> Result<(Arc<Kept>, bool), String> {
-        let mut all = self.lock();
+        let kept = self.kept.open(&self.path, found).map_err(|error| reason(&error))?;
+        // Byte 19 is the version for reading, by which SQLite goes; 2 is WAL. An empty file has none.
+        let mut version = [0];
+        let _ = kept.file.read_at(&mut version, 19).map_err(|error| reason(&error))?;
+        Ok((kept, version == [2]))
+    }
+
+    /// The wal-index of the file that is there; `None` where it cannot be read.
+    pub(super) fn wal_index(&self) -> Option<Arc<Kept>> {
+        let path = self.beside("-shm").ok()?;
+        let found = std::fs::metadata(&path).ok()?;
+        self.index.open(&path, &found).ok()
+    }
+
+    /// They are beside the file itself, wherever links to it may lie.
+    fn beside(&self, suffix: &str) -> std::io::Result<PathBuf> {
+        let mut beside = std::fs::canonicalize(&self.path)?.into_os_string();
+        beside.push(suffix);
+        Ok(beside.into())
+    }
+
+    /// The child's own user: the directory of a process belongs to its effective user.
+    fn euid(&self) -> Option<u32> {
+        *self.euid.get_or_init(|| std::fs::metadata("/proc/self").ok().map(|process| process.uid()))
+    }
+}
+
+impl Descriptors {
+    /// The file that was `found` under this path, opened once.
+    fn open(&self, path: &Path, found: &Metadata) -> std::io::Result<Arc<Kept>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let index = |all: &[Arc<Kept>], found: &Metadata| {
             let identity = (found.dev(), found.ino());
             all.iter().position(|kept| kept.identity == identity).ok_or(identity)
@@ -155,9 +181,8 @@ impl DatabaseFile {
         let kept = match index(&all, found) {
             Ok(known) => all.remove(known),
             Err(_) => {
-                let file = File::open(&self.path).map_err(|error| reason(&error))?;
-                let opened = file.metadata().map_err(|error| reason(&error))?;
-                match index(&all, &opened) {
+                let file = File::open(path)?;
+                match index(&all, &file.metadata()?) {
                     // It was replaced and put back just now. To close it again would drop the locks.
                     Ok(known) => {
                         std::mem::forget(file);
@@ -170,19 +195,7 @@ impl DatabaseFile {
         // Under the lock nobody comes by a share but from here, so those without one stay without.
         all.retain(|old| Arc::strong_count(old) > 1);
         all.push(kept.clone());
-        // Byte 19 is the version for reading, by which SQLite goes; 2 is WAL. An empty file has none.
-        let mut version = [0];
-        let _ = kept.file.read_at(&mut version, 19).map_err(|error| reason(&error))?;
-        Ok((kept, version == [2]))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Kept>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The child's own user: the directory of a process belongs to its effective user.
-    fn euid(&self) -> Option<u32> {
-        *self.euid.get_or_init(|| std::fs::metadata("/proc/self").ok().map(|process| process.uid()))
+        Ok(kept)
     }
 }
 
@@ -196,11 +209,18 @@ fn reason(error: &Error) -> String {
     }
 }
 
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for Kept {}
+
 impl Kept {
-    /// `None` where it cannot be read, or is no database yet.
-    pub(super) fn header(&self) -> Option<Header> {
-        let mut header = Header([0; 22]);
-        self.file.read_exact_at(&mut header.0, 18).ok().map(|()| header)
+    /// Whether there are so many bytes.
+    pub(super) fn read(&self, bytes: &mut [u8], at: u64) -> bool {
+        self.file.read_exact_at(bytes, at).is_ok()
     }
 
     fn hold<'a>(self: &Arc<Self>, host: &'a dyn Host) -> std::io::Result<Held<'a>> {

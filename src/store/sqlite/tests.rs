@@ -197,6 +197,9 @@ fn a_kept_row_is_never_older_than_the_last_commit() {
                         CREATE TABLE large AS SELECT zeroblob(100000); ROLLBACK";
                     writer.execute_batch(spill).unwrap();
                 }
+                if n % 7 == 0 {
+                    writer.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
+                }
                 writer.execute("UPDATE auth_user SET password = ?1 WHERE id = 1", [n]).unwrap();
                 committed.store(n, Ordering::SeqCst);
             }
@@ -215,17 +218,53 @@ fn nobody_commits_while_the_number_is_told() {
     let connections = Connections { file, watch, host, timeout };
     let connection = connections.connect(Instant::now() + timeout).unwrap();
     let delete = || writer.execute("DELETE FROM auth_user", []);
-    let look = || data_version::number(&connection, |known| known.kept.header());
-    let (before, header) = look().unwrap();
+    let look = || mark::look(&connections.file, &connection).unwrap();
+    let (before, mark) = look();
     let (same, refused) = data_version::number(&connection, |_| delete().is_err()).unwrap();
     assert!(same == before && refused);
-    assert_eq!(look().unwrap(), (before, header));
+    assert!(mark.is_some_and(|mark| mark.holds() && look() == (before, Some(mark))));
+    let (_, mark) = look();
     delete().unwrap();
-    let (after, changed) = look().unwrap();
-    assert!(after != before && changed.unwrap().is_of_a_journal());
-    // In WAL the file itself tells nothing.
+    assert!(mark.is_some_and(|mark| !mark.holds()));
+    let (after, mark) = look();
+    assert!(after != before && mark.is_some_and(|mark| mark.holds()));
+    // In WAL the file itself tells nothing, and this connection was made before.
     writer.pragma_update(None, "journal_mode", "wal").unwrap();
-    assert!(!look().unwrap().1.unwrap().is_of_a_journal());
+    assert!(look().1.is_none());
+}
+
+/// In WAL nobody waits for whoever reads: a commit beside the look is not overlooked.
+#[test]
+fn the_mark_of_wal_is_of_the_very_number() {
+    let folder = Folder::new();
+    let writer = folder.database("db", "wal");
+    let file = Arc::new(DatabaseFile::new(folder.0.join("db")));
+    let host: Arc<dyn Host> = Arc::new(crate::store::tests::FakeHost::default());
+    let (watch, timeout) = (Watch::new(host.clone()), Duration::from_secs(1));
+    let connections = Connections { file, watch, host, timeout };
+    let connection = connections.connect(Instant::now() + timeout).unwrap();
+    let look = || mark::look(&connections.file, &connection).unwrap();
+    let mut last = look();
+    for (n, change) in [
+        "UPDATE auth_user SET is_active = 0 WHERE id = 1",
+        "DELETE FROM auth_user WHERE id = 2",
+        "PRAGMA wal_checkpoint(RESTART); UPDATE auth_user SET is_active = 1",
+        "PRAGMA wal_checkpoint(TRUNCATE); UPDATE auth_user SET is_active = 0",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mark = last.1.as_ref().expect("a mark");
+        assert!(mark.holds(), "{n}");
+        writer.execute_batch("BEGIN; UPDATE auth_user SET username = 'x'; ROLLBACK").unwrap();
+        assert!(mark.holds(), "{n}: nothing was committed");
+        // What the number stands for is not what was there before or after.
+        writer.execute_batch(change).unwrap();
+        assert!(!mark.holds(), "{n}");
+        let now = look();
+        assert_ne!(now.0, last.0, "{n}");
+        last = now;
+    }
 }
 
 /// The change counter is raised once for all that a writer does while it has the file for itself.
