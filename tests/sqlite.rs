@@ -237,7 +237,8 @@ fn journal_wal_without_its_files_is_an_error_until_django_comes() {
         let mut httpd = site.httpd();
         let warning = format!("authnz_django:warn] [pid {}", httpd.children()[0]);
         httpd.expect_in_log(WAL);
-        assert_eq!(httpd.count_in_log(&warning), 1, "{}", httpd.log());
+        // A child says it once it runs, which may be a moment after the server listens.
+        wait_until("the child's warning", 5, || httpd.count_in_log(&warning) == 1);
         assert_eq!(httpd.count_in_log(WAL), 1, "{}", httpd.log());
         // The warning, too, says which of several databases it means.
         assert_eq!(httpd.count_in_log(site.path.to_str().unwrap()), 1, "{}", httpd.log());
