@@ -114,6 +114,8 @@ struct Connection {
     seen: Seen,
     /// Dropped after the connection, whose locks go when the file is closed.
     kept: Arc<Kept>,
+    /// The wal-index, likewise.
+    index: Option<Arc<Kept>>,
 }
 
 impl Connector for Connections {
@@ -130,7 +132,7 @@ impl Connector for Connections {
         // A mistyped name in double quotes is an error, not a text that a client could send.
         database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(fail)?;
         let interrupt = Arc::new(database.get_interrupt_handle());
-        let connection = Connection { database, interrupt, seen, kept };
+        let mut connection = Connection { database, interrupt, seen, kept, index: None };
         self.bounded(&connection, deadline)?;
         // Opening reads nothing yet.
         let works =
@@ -139,6 +141,7 @@ impl Connector for Connections {
             Ok(()) | Err(rusqlite::Error::QueryReturnedNoRows) => {}
             Err(error) => return Err(fail(error)),
         }
+        connection.index = self.file.wal_index();
         if self.file.look().map_err(Failure::Broken)? != seen {
             return Err(Failure::Broken(REPLACED.into()));
         }

@@ -25,9 +25,9 @@ struct Shared {
     idle: Option<Duration>,
     /// How many looks have begun; changed under the lock of `state` alone.
     looks: AtomicU64,
-    state: Mutex<State>,
     /// Changed under the lock of `state` alone, and gone before its connection.
     witness: RwLock<Option<Witness>>,
+    state: Mutex<State>,
     begun: Instant,
     /// When somebody asked last, in milliseconds since `begun`.
     asked: AtomicU64,
@@ -59,8 +59,8 @@ impl DataVersion {
             connections,
             idle,
             looks: AtomicU64::default(),
-            state: Mutex::default(),
             witness: RwLock::default(),
+            state: Mutex::default(),
             begun: Instant::now(),
             asked: AtomicU64::default(),
         }))
@@ -102,15 +102,15 @@ impl Shared {
     }
 
     fn look(&self, state: &mut State) -> Option<Stamp> {
-        let file = &self.connections.file;
-        if !state.connection.as_ref().is_some_and(|known| file.is_same(&known.seen)) {
+        let seen = self.connections.file.look().ok();
+        if state.connection.as_ref().is_none_or(|known| Some(known.seen) != seen) {
             self.close(state);
             let made = self.connections.connect(Instant::now()).ok()?;
             made.database.execute_batch("PRAGMA busy_timeout = 0").ok()?;
             state.connection = Some(made);
         }
         let connection = state.connection.as_ref()?;
-        match mark::look(file, connection) {
+        match mark::look(connection) {
             Ok((now, mark)) => {
                 state.stamp += u64::from(now != state.version);
                 state.version = now;
@@ -157,17 +157,17 @@ impl Shared {
     }
 }
 
-/// The number, and what `read` says at that time: in a transaction, so that what somebody has left
-/// half done is taken back first, and nobody writes to the file.
+/// The number, and what `read` says at that time: in a transaction, so that with a journal nobody
+/// writes to the file, and what somebody has left half done is an error until its owner takes it back.
 pub(super) fn number<T>(
     connection: &Connection,
-    read: impl FnOnce(&Connection) -> T,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<(i64, T)> {
     let reading = connection.database.unchecked_transaction()?;
     let number = reading
         .prepare_cached("PRAGMA data_version")
         .and_then(|mut asked| asked.query_row([], |row| row.get(0)))?;
-    let read = read(connection);
+    let read = read(connection)?;
     reading.finish()?;
     Ok((number, read))
 }

@@ -20,6 +20,18 @@ const LOCKED: &str = "another process keeps the file locked";
 /// Why a connection that was just made is of no use.
 pub(super) const REPLACED: &str = "the file was replaced while it was opened";
 
+/// Bcachefs, Btrfs, Ext, F2FS, OverlayFS, tmpfs, XFS and ZFS (statfs(2)).
+const LOCAL: [u32; 8] = [
+    0xca45_1a4e,
+    0x9123_683e,
+    0xef53,
+    0xf2f5_2010,
+    0x794c_7630,
+    0x0102_1994,
+    0x5846_5342,
+    0x2fc1_2fc1,
+];
+
 /// How soon a lock that another has is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -153,7 +165,7 @@ impl DatabaseFile {
     /// The wal-index of the file that is there; `None` where it cannot be read.
     pub(super) fn wal_index(&self) -> Option<Arc<Kept>> {
         let path = self.beside("-shm").ok()?;
-        let found = std::fs::metadata(&path).ok()?;
+        let found = std::fs::metadata(&path).ok().filter(Metadata::is_file)?;
         self.index.open(&path, &found).ok()
     }
 
@@ -209,15 +221,16 @@ fn reason(error: &Error) -> String {
     }
 }
 
-impl PartialEq for Kept {
-    fn eq(&self, other: &Self) -> bool {
-        self.identity == other.identity
-    }
-}
-
-impl Eq for Kept {}
-
 impl Kept {
+    /// Whether the file is where what one process writes is at once what all others read, without a
+    /// lock: unlike on a network, or what another program makes of it.
+    pub(super) fn is_local(&self) -> bool {
+        rustix::fs::fstatfs(&self.file).is_ok_and(|found| {
+            let kind = u32::try_from(found.f_type).unwrap_or_default();
+            LOCAL.contains(&kind)
+        })
+    }
+
     /// Whether there are so many bytes.
     pub(super) fn read(&self, bytes: &mut [u8], at: u64) -> bool {
         self.file.read_exact_at(bytes, at).is_ok()

@@ -4,7 +4,7 @@
 
 use super::Connection;
 use super::data_version::number;
-use super::file::{DatabaseFile, Kept};
+use super::file::Kept;
 use std::sync::Arc;
 
 /// In the header of the file: how it is written and read, then from byte 24 on what SQLite compares
@@ -17,15 +17,17 @@ const INDEX: (u64, usize) = (0, 96);
 /// Where `WalIndexHdr` says that it is complete.
 const IS_INIT: usize = 12;
 
-/// As long as they are the same, nothing was committed:
+/// Where it has the salt of the log; without one the log is empty, and tells nothing of the database.
+const SALT: std::ops::Range<usize> = 32..40;
+
+/// Bytes that no commit leaves as they are:
 ///
-/// - Every writer raises the change counter before a commit, once for each time that it locks the
-///   file, and only what was never committed is taken back
+/// - With a journal every writer raises the change counter before a commit, once for each time that it
+///   locks the file, and only what was never committed is taken back
 ///   (<https://www.sqlite.org/fileformat2.html#file_change_counter>).
 /// - In WAL a commit is a new header of the wal-index, with a count, a checksum of all frames and the
 ///   salt of this log (<https://www.sqlite.org/walformat.html#the_wal_index_header>); whoever reads
 ///   compares it with the one that it knows.
-#[derive(PartialEq, Eq)]
 pub(super) struct Mark {
     file: Arc<Kept>,
     at: u64,
@@ -49,28 +51,31 @@ impl Mark {
         self.bytes.starts_with(&[1, 1])
     }
 
-    fn is_of_an_index(&self) -> bool {
+    fn is_of_a_log(&self) -> bool {
         let (header, copy) = self.bytes.split_at(INDEX.1 / 2);
-        header == copy && header.get(IS_INIT) == Some(&1)
+        let salted = header.get(SALT).is_some_and(|salt| salt != [0; 8]);
+        header == copy && header.get(IS_INIT) == Some(&1) && salted
     }
 }
 
-/// The connection's number, and the mark of that very moment, if there is one.
-pub(super) fn look(
-    file: &DatabaseFile,
-    connection: &Connection,
-) -> rusqlite::Result<(i64, Option<Mark>)> {
+/// The connection's number, and the mark of that very moment, if there is one: on a file system of this
+/// machine alone, because elsewhere it takes a lock to see what others have written.
+pub(super) fn look(connection: &Connection) -> rusqlite::Result<(i64, Option<Mark>)> {
+    let Connection { kept, index, .. } = connection;
     // As long as the connection is open, nobody is the last who takes the wal-index away.
-    let index = connection.seen.wal.then(|| file.wal_index()).flatten();
-    let in_wal = || Mark::read(index.as_ref()?, INDEX).filter(Mark::is_of_an_index);
-    let before = in_wal();
-    // With a journal, whoever is read beside is kept from writing; and what somebody has left half
-    // done was taken back.
-    let (number, header) = number(connection, |known| Mark::read(&known.kept, HEADER))?;
-    let mark = match header.filter(Mark::is_of_a_journal) {
-        Some(header) => Some(header),
-        // Nobody waits for readers here: so it must be the same before and after.
-        None => before.filter(Mark::holds),
-    };
-    Ok((number, mark))
+    let index = index.as_ref().filter(|_| in_wal(connection).unwrap_or(false));
+    let before = index.and_then(|index| Mark::read(index, INDEX)).filter(Mark::is_of_a_log);
+    let (number, header) = number(connection, |known| {
+        // SQLite goes by a log that it finds, whatever the header of the file says.
+        let header = (!in_wal(known)?).then(|| Mark::read(kept, HEADER)).flatten();
+        Ok(header.filter(Mark::is_of_a_journal))
+    })?;
+    // In WAL nobody who writes waits for those who read: so it must be the same before and after.
+    let mark = header.or(before.filter(Mark::holds));
+    Ok((number, mark.filter(|_| kept.is_local())))
+}
+
+fn in_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut asked = connection.database.prepare_cached("PRAGMA journal_mode")?;
+    asked.query_row([], |row| Ok(row.get_ref(0)?.as_str()? == "wal"))
 }
