@@ -17,7 +17,7 @@ import load
 import measure
 import plot
 import report
-from database import SESSION, Cluster
+from database import SESSION, Cluster, in_use
 from figures import Figures
 from httpd import Httpd, make_files
 from nginx import Nginx
@@ -158,6 +158,7 @@ def main():
             bench.servers[column.key] = (Nginx if column.key == "nginx" else Httpd)(state, column)
             stack.callback(bench.servers[column.key].stop)
             bench.first(column)
+        stack.callback(in_use(state).close)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             bench.round(number)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import sqlite3
 import subprocess
 
 from httpd import free_port
@@ -126,14 +127,20 @@ def sqlite(state, kept, wal):
     path = folder / "db.sqlite3"
     django("populate.py", str(path), kept, PASSWORD, SESSION)
     if wal:
-        import sqlite3
-
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA journal_mode = wal")
         connection.close()
     for made in (folder, *folder.iterdir()):
         shutil.chown(made, "www-data")
     return path
+
+
+def in_use(state):
+    """A connection as that of a site that somebody uses, to the file in WAL: something is written, and it stays open."""
+    connection = sqlite3.connect(state / "wal/db.sqlite3")
+    connection.execute("UPDATE auth_user SET last_login = CURRENT_TIMESTAMP WHERE username = 'one'")
+    connection.commit()
+    return connection
 
 
 def names(kept):

@@ -157,21 +157,6 @@ impl Shared {
     }
 }
 
-/// The number, and what `read` says at that time: in a transaction, so that with a journal nobody
-/// writes to the file, and what somebody has left half done is an error until its owner takes it back.
-pub(super) fn number<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<(i64, T)> {
-    let reading = connection.database.unchecked_transaction()?;
-    let number = reading
-        .prepare_cached("PRAGMA data_version")
-        .and_then(|mut asked| asked.query_row([], |row| row.get(0)))?;
-    let read = read(connection)?;
-    reading.finish()?;
-    Ok((number, read))
-}
-
 fn reap(shared: &Weak<Shared>, idle: Duration) {
     let mut left = idle;
     loop {

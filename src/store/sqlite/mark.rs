@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use super::Connection;
-use super::data_version::number;
 use super::file::Kept;
 use std::sync::Arc;
 
@@ -61,18 +60,40 @@ impl Mark {
 /// The connection's number, and the mark of that very moment, if there is one: on a file system of this
 /// machine alone, because elsewhere it takes a lock to see what others have written.
 pub(super) fn look(connection: &Connection) -> rusqlite::Result<(i64, Option<Mark>)> {
+    look_while(connection, || ())
+}
+
+/// The same, with what somebody does after the number was told and before the mark is taken.
+pub(super) fn look_while(
+    connection: &Connection,
+    beside: impl FnOnce(),
+) -> rusqlite::Result<(i64, Option<Mark>)> {
     let Connection { kept, index, .. } = connection;
-    // As long as the connection is open, nobody is the last who takes the wal-index away.
-    let index = index.as_ref().filter(|_| in_wal(connection).unwrap_or(false));
-    let before = index.and_then(|index| Mark::read(index, INDEX)).filter(Mark::is_of_a_log);
-    let (number, header) = number(connection, |known| {
+    let (number, mark) = if in_wal(connection)? {
+        // As long as the connection is open, nobody is the last who takes the wal-index away, and no
+        // writer waits for those who read: so it must be the same before and after.
+        let index = index.as_ref().and_then(|index| Mark::read(index, INDEX));
+        let number = number(connection)?;
+        beside();
+        (number, index.filter(|index| index.is_of_a_log() && index.holds()))
+    } else {
+        // In a transaction nobody writes to the file, and what somebody has left half done is an error
+        // until its owner takes it back.
+        let reading = connection.database.unchecked_transaction()?;
+        let number = number(connection)?;
+        beside();
+        let header = Mark::read(kept, HEADER).filter(Mark::is_of_a_journal);
         // SQLite goes by a log that it finds, whatever the header of the file says.
-        let header = (!in_wal(known)?).then(|| Mark::read(kept, HEADER)).flatten();
-        Ok(header.filter(Mark::is_of_a_journal))
-    })?;
-    // In WAL nobody who writes waits for those who read: so it must be the same before and after.
-    let mark = header.or(before.filter(Mark::holds));
+        let wal = in_wal(connection)?;
+        reading.finish()?;
+        (number, header.filter(|_| !wal))
+    };
     Ok((number, mark.filter(|_| kept.is_local())))
+}
+
+fn number(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut asked = connection.database.prepare_cached("PRAGMA data_version")?;
+    asked.query_row([], |row| row.get(0))
 }
 
 fn in_wal(connection: &Connection) -> rusqlite::Result<bool> {

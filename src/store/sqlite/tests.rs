@@ -4,6 +4,7 @@ use crate::query::{Query, Values};
 use crate::store::Found;
 use crate::store::tests::open;
 use crate::user::{User, UserModel, Wants};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -207,22 +208,25 @@ fn a_kept_row_is_never_older_than_the_last_commit() {
     }
 }
 
-#[test]
-fn nobody_commits_while_the_number_is_told() {
-    let folder = Folder::new();
-    let writer = folder.database("db", "delete");
-    writer.execute_batch("PRAGMA busy_timeout = 0").unwrap();
+/// A connection as a pool makes it.
+fn connection(folder: &Folder) -> Connection {
     let file = Arc::new(DatabaseFile::new(folder.0.join("db")));
     let host: Arc<dyn Host> = Arc::new(crate::store::tests::FakeHost::default());
     let (watch, timeout) = (Watch::new(host.clone()), Duration::from_secs(1));
-    let connections = Connections { file, watch, host, timeout };
-    let connection = connections.connect(Instant::now() + timeout).unwrap();
-    let delete = || writer.execute("DELETE FROM auth_user", []);
+    Connections { file, watch, host, timeout }.connect(Instant::now() + timeout).unwrap()
+}
+
+#[test]
+fn nobody_commits_while_the_header_is_read() {
+    let folder = Folder::new();
+    let writer = folder.database("db", "delete");
+    writer.execute_batch("PRAGMA busy_timeout = 0").unwrap();
+    let connection = connection(&folder);
+    let (delete, refused) = (|| writer.execute("DELETE FROM auth_user", []), Cell::new(false));
+    let beside = || refused.set(delete().is_err());
+    let (before, mark) = mark::look_while(&connection, beside).unwrap();
     let look = || mark::look(&connection).unwrap();
-    let (before, mark) = look();
-    let (same, refused) = data_version::number(&connection, |_| Ok(delete().is_err())).unwrap();
-    assert!(same == before && refused);
-    assert!(mark.as_ref().is_some_and(|mark| mark.holds() && look().0 == before));
+    assert!(refused.get() && mark.as_ref().is_some_and(|mark| mark.holds() && look().0 == before));
     delete().unwrap();
     assert!(mark.is_some_and(|mark| !mark.holds()));
     let (after, mark) = look();
@@ -232,35 +236,28 @@ fn nobody_commits_while_the_number_is_told() {
     assert!(look().1.is_none());
 }
 
-/// In WAL nobody waits for whoever reads: a commit beside the look is not overlooked.
 #[test]
-fn the_mark_of_wal_is_of_the_very_number() {
+fn a_commit_beside_the_look_at_a_log_is_not_overlooked() {
     let folder = Folder::new();
     let writer = folder.database("db", "wal");
-    let file = Arc::new(DatabaseFile::new(folder.0.join("db")));
-    let host: Arc<dyn Host> = Arc::new(crate::store::tests::FakeHost::default());
-    let (watch, timeout) = (Watch::new(host.clone()), Duration::from_secs(1));
-    let connections = Connections { file, watch, host, timeout };
-    let connection = connections.connect(Instant::now() + timeout).unwrap();
-    let look = || mark::look(&connection).unwrap();
-    let mut last = look();
+    let connection = connection(&folder);
+    let commit = |sql: &str| writer.execute_batch(sql).unwrap();
+    let mut last = mark::look(&connection).unwrap();
     for (n, change) in [
         "UPDATE auth_user SET is_active = 0 WHERE id = 1",
         "DELETE FROM auth_user WHERE id = 2",
         "PRAGMA wal_checkpoint(RESTART); UPDATE auth_user SET is_active = 1",
         "PRAGMA wal_checkpoint(TRUNCATE); UPDATE auth_user SET is_active = 0",
     ]
-    .iter()
+    .into_iter()
     .enumerate()
     {
         let mark = last.1.as_ref().expect("a mark");
-        assert!(mark.holds(), "{n}");
-        writer.execute_batch("BEGIN; UPDATE auth_user SET username = 'x'; ROLLBACK").unwrap();
+        commit("BEGIN; UPDATE auth_user SET username = 'x'; ROLLBACK");
         assert!(mark.holds(), "{n}: nothing was committed");
-        // What the number stands for is not what was there before or after.
-        writer.execute_batch(change).unwrap();
-        assert!(!mark.holds(), "{n}");
-        let now = look();
+        let beside = mark::look_while(&connection, || commit(change)).unwrap();
+        assert!(beside.0 == last.0 && beside.1.is_none() && !mark.holds(), "{n}");
+        let now = mark::look(&connection).unwrap();
         assert_ne!(now.0, last.0, "{n}");
         last = now;
     }
