@@ -74,7 +74,10 @@ class Bench:
             asked = self.headers["one"] * connections if who == "one" else load.basics(load.SLOW[:connections])
             found = load.each_once(self.servers[column.key], column.path(rule), asked, connections)
         else:
-            found = load.wrk(self.servers[column.key], column.path(rule), self.state / who, connections, self.seconds)
+            asked = self.servers[column.key], column.path(rule), self.state / who, connections
+            if column.keeps and who == "crowd":
+                load.wrk(*asked, 1)
+            found = load.wrk(*asked, self.seconds)
         for what, value in found.items():
             self.figures.add(number, value, what, column.key, rule, who, connections)
 

@@ -29,6 +29,8 @@ class Column:
     group: str = ""
     environment: dict = dataclasses.field(default_factory=dict)
     ours: bool = False
+    # Whether rows are kept: for a minute at most, which is less than a round takes.
+    keeps: bool = False
     database: bool = True
     place: str = ""
 
@@ -148,11 +150,11 @@ def columns(state, cluster, kept, iterations):
     watched = f"{socket} watch=bench"
     if triggers.exists() and Httpd.accepts(state, f"AuthDjangoDatabase {watched}"):
         cluster.psql("-v", "channel=bench", "-v", "sessions=django_session", "-f", str(triggers))
-        made.append(ours(state, "watch", "this module, watch=", iterations, watched))
+        made.append(ours(state, "watch", "this module, watch=", iterations, watched, keeps=True))
         made.append(session(state, "session", "this module, a session, watch=", iterations, watched))
     for key, label in (("sqlite", "this module, SQLite"), ("wal", "this module, SQLite in WAL")):
         path = sqlite(state, kept, key == "wal")
-        made.append(ours(state, key, label, iterations, f"sqlite:{path}", database=False))
+        made.append(ours(state, key, label, iterations, f"sqlite:{path}", database=False, keeps=True))
         label = label.replace("SQLite", "a session, SQLite")
         made.append(session(state, f"session-{key}", label, iterations, f"sqlite:{path}", database=False))
     return made
