@@ -241,7 +241,7 @@ fn a_restart_goes_on_with_the_secret_it_had() {
     let mut httpd = setup.start_in(dir.clone(), port);
     let asked = || fs::read_to_string(dir.join("asked")).unwrap().lines().count();
     // It listens before it has read its configuration a second time.
-    wait_until("the start", 10, || httpd.count_in_log("resuming normal operations") == 1);
+    httpd.wait_for_start();
     assert_eq!(asked(), 1, "once for both rounds of a start");
     httpd.expect_in_log("this restart goes on with the one read before");
     assert_eq!(httpd.status("/members/", "alice", "alice secret"), 200);

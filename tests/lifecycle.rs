@@ -85,6 +85,7 @@ fn only(answers: &BTreeMap<String, usize>, allowed: &[&str]) {
 fn restart_under_load(mpm: &str, signal: &str, url: &str) {
     let httpd = Setup::new("restarts", config(url)).mpm(mpm).start();
     let load = Load::start(httpd.port);
+    httpd.wait_for_start();
     for _ in 0..20 {
         let begun = httpd.count_in_log("resuming normal operations");
         httpd.signal(signal);

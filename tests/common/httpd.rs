@@ -239,7 +239,13 @@ impl Httpd {
     }
 
     pub fn signal(&self, name: &str) {
+        // It listens before it takes signals.
+        self.wait_for_start();
         run(Command::new("kill").args(["-s", name, &self.pid().to_string()]));
+    }
+
+    pub fn wait_for_start(&self) {
+        wait_until("the start", 20, || self.count_in_log("resuming normal operations") > 0);
     }
 
     /// The processes that serve requests.
