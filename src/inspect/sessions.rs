@@ -46,6 +46,8 @@ impl Inspection<'_> {
             let header = Zeroizing::new(format!("{cookie}={}", key.as_str()));
             match self.by_header(sessions, &header) {
                 Ok(Session::Of(_)) => seen.users += 1,
+                // A row that nobody can ask for, Django neither.
+                Ok(Session::Nobody(Reason::Session(Refusal::Key))) => {}
                 Ok(Session::Nobody(Reason::Session(Refusal::NoUser))) => seen.nobodies += 1,
                 Ok(Session::Nobody(reason)) => seen.refused.push(reason),
                 Err(Error::Session(reason)) => return self.unreadable(&reason),

@@ -68,7 +68,7 @@ impl DataVersion {
 }
 
 impl Voucher for DataVersion {
-    /// Waits for nobody: where the file is locked at this moment, the row is read.
+    /// Waits for nobody: where SQLite must be asked and the file is locked, the row is read.
     fn stamp(&self) -> Option<Stamp> {
         self.0.stamp()
     }
