@@ -1,14 +1,16 @@
-//! PostgreSQL, by the asynchronous client, so that each wait has a deadline. (The synchronous one
-//! waits for a silent server for ever.)
+//! PostgreSQL. The asynchronous client makes the connections, so that each wait has a deadline (the
+//! synchronous one waits for a silent server for ever); what requests ask then is asked without it.
 
 #![forbid(unsafe_code)]
 
 mod connect;
 mod driven;
 mod error;
+mod extended;
 mod inspect;
 mod url;
 mod watch;
+mod wire;
 
 use super::failure::{Failure, seconds};
 use super::pool::Limits;
@@ -19,12 +21,11 @@ use super::sql::Dialect;
 use super::tls::{Encrypt, Tls};
 use super::{Backend, Fact, Fetch, Gate, Host, Parsed, Pooled, Store, limits, servers};
 use crate::user::{UserModel, Wants};
-use driven::Driven;
+use extended::Extended;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
-use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::{Place, Url, ssl_mode};
 use watch::{Ear, Watch};
@@ -164,10 +165,7 @@ struct Connections {
 }
 
 struct Connection {
-    client: Client,
-    driven: Driven,
-    /// With their SQL: few enough that to compare is faster than to hash.
-    prepared: Vec<(String, Statement)>,
+    extended: Extended,
     waiter: Waiter,
 }
 
@@ -180,34 +178,32 @@ impl Fetch for Connections {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
-        let Connection { client, driven, prepared, waiter } = connection;
-        let values: Vec<Unknown<'_>> = question.values.iter().map(|value| Unknown(value)).collect();
+        let Connection { extended, waiter } = connection;
         let unnamed = self.unnamed.load(Ordering::Relaxed);
         let work = async {
             if !unnamed {
-                match query_prepared(client, prepared, &question.sql, &values).await {
+                match extended.ask(question, false).await {
                     Ok(rows) if rows.iter().all(|row| is_marked(row, question)) => return Ok(rows),
-                    Err(error) if !error::lost_statement(&error) => return Err(error),
+                    Err(error) if !error.lost_statement() => return Err(error),
                     _ => self.no_more_names(),
                 }
             }
-            let typed: Vec<(&(dyn ToSql + Sync), Type)> =
-                values.iter().map(|value| (value as _, Type::UNKNOWN)).collect();
-            client.query_typed(&question.sql, &typed).await
+            extended.ask(question, true).await
         };
         let timeout = || seconds(self.settings.limits.timeout);
-        let rows = match waiter.run(deadline, driven.during(work)) {
+        let mut rows = match waiter.run(deadline, work) {
             Some(Ok(rows)) => rows,
-            Some(Err(error)) if error::no_such_value(&error, &question.values) => {
-                return Ok(Vec::new());
-            }
-            Some(Err(error)) => return Err(error::querying(&error, &timeout())),
+            Some(Err(error)) if error.no_such_value(&question.values) => return Ok(Vec::new()),
+            Some(Err(error)) => return Err(error.failure(&timeout())),
             None => return Err(Failure::TimedOut(format!("no answer within {}", timeout()))),
         };
         if rows.is_empty() || !rows.iter().all(|row| is_marked(row, question)) {
             return Err(Failure::Query(OTHER_ANSWER.into()));
         }
-        rows.iter().map(texts).collect()
+        for row in &mut rows {
+            row.remove(0);
+        }
+        Ok(rows)
     }
 
     fn facts(
@@ -239,59 +235,7 @@ impl Connections {
     }
 }
 
-async fn query_prepared(
-    client: &Client,
-    prepared: &mut Vec<(String, Statement)>,
-    sql: &str,
-    values: &[Unknown<'_>],
-) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
-    let known = prepared.iter().find(|(known, _)| known == sql);
-    let statement = match known {
-        Some((_, statement)) => statement.clone(),
-        None => {
-            let statement = client.prepare(sql).await?;
-            prepared.push((sql.to_owned(), statement.clone()));
-            statement
-        }
-    };
-    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-    client.query(&statement, &values).await
-}
-
 /// Statements have names that another child may have given to another SELECT.
-fn is_marked(row: &tokio_postgres::Row, question: &Question<'_>) -> bool {
-    row.try_get::<_, Option<&str>>(0).is_ok_and(|found| found == question.marker.as_deref())
-}
-
-/// The columns behind the marker.
-fn texts(row: &tokio_postgres::Row) -> Result<Row, Failure> {
-    (1..row.len())
-        .map(|column| row.try_get(column))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failure::Query(format!("a column of the answer is no text: {error}")))
-}
-
-/// A value as a literal: the server makes of it what the column is, be it citext or integer.
-#[derive(Debug)]
-struct Unknown<'a>(&'a str);
-
-impl ToSql for Unknown<'_> {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.extend_from_slice(self.0.as_bytes());
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Text
-    }
-
-    tokio_postgres::types::to_sql_checked!();
+fn is_marked(row: &Row, question: &Question<'_>) -> bool {
+    row.first() == Some(&question.marker)
 }

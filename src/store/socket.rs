@@ -20,7 +20,8 @@ use std::{net, os::unix::net as unix};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// What a client library reads from and writes to.
+/// What a client library reads from and writes to; its clones are the same one.
+#[derive(Clone)]
 pub(crate) struct Socket(Arc<Mutex<State>>);
 
 enum State {

@@ -4,7 +4,9 @@
 
 use super::driven::Driven;
 use super::error::{self, Trouble};
+use super::extended::Extended;
 use super::url::Place;
+use super::wire::{Tap, Wire};
 use super::{Connection, Connections, watch};
 use crate::store::failure::{Failure, seconds};
 use crate::store::pool::Connector;
@@ -31,9 +33,10 @@ impl Connector for Connections {
     fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
         let runtime = servers::runtime()?;
         let reached = runtime.block_on(self.reach(deadline)).and_then(|reached| {
-            let Reached { client, driven, waiter } = reached;
+            // The library's half is dropped without being asked, so that it says no farewell.
+            let Reached { wire, waiter, .. } = reached;
             waiter.leave_reactor().map_err(servers::no_connection)?;
-            Ok(Connection { client, driven, prepared: Vec::new(), waiter })
+            Ok(Connection { extended: Extended::new(wire), waiter })
         });
         // Not by its own drop, which would wait for a name that does not resolve.
         runtime.shutdown_background();
@@ -45,6 +48,7 @@ impl Connector for Connections {
 pub(super) struct Reached {
     pub(super) client: Client,
     pub(super) driven: Driven,
+    wire: Wire,
     waiter: Waiter,
 }
 
@@ -150,10 +154,13 @@ impl Connections {
         {
             config.ssl_mode(SslMode::Disable);
         }
-        let waiter = socket.waiter();
+        let (plain, waiter) = (socket.clone(), socket.waiter());
         let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name)
             .map_err(|error| Trouble::Socket(io::Error::other(error)))?;
-        let (client, half) = config.connect_raw(socket, tls).await?;
+        let tap = Tap::new(tls);
+        let encrypted = tap.made();
+        let (client, half) = config.connect_raw(socket, tap).await?;
+        let wire = encrypted.get().cloned().map_or(Wire::Plain(plain), Wire::Tls);
         let mut driven = Driven::new(half);
         if !any {
             let read_only =
@@ -176,7 +183,7 @@ impl Connections {
             let read_only = "SET default_transaction_read_only = on";
             driven.during(client.batch_execute(read_only)).await?;
         }
-        Ok(Reached { client, driven, waiter })
+        Ok(Reached { client, driven, wire, waiter })
     }
 }
 

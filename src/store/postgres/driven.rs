@@ -2,16 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use super::wire::Shared;
 use crate::store::socket::Socket;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio_postgres::Connection;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The library's own type.
-pub(super) type Half = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+pub(super) type Half = Connection<Socket, Shared>;
 
 /// A connection that no task of its own serves; `None` once it has ended. Boxed, because it has some
 /// KiB, which a pool would move from stack to stack.

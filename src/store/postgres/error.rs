@@ -4,11 +4,73 @@
 
 use crate::store::failure::Failure;
 use crate::store::sql::one_line;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::ErrorResponseBody;
 use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
+
+/// Why a question has no answer.
+pub(super) enum Unanswered {
+    /// The server says so.
+    Told(Told),
+    /// What it sends is no text, for this reason.
+    NoText(String),
+    /// There is no connection any more.
+    Lost(String),
+}
+
+/// What the server says: an ErrorResponse (PostgreSQL 15, 55.8).
+pub(super) struct Told {
+    code: SqlState,
+    message: String,
+    /// It ends the connection.
+    pub(super) fatal: bool,
+}
+
+impl Told {
+    /// # Errors
+    /// What the library says of a message that is none.
+    pub(super) fn read(response: &ErrorResponseBody) -> io::Result<Self> {
+        let (mut code, mut message, mut fatal) = (SqlState::INTERNAL_ERROR, String::new(), false);
+        let mut fields = response.fields();
+        while let Some(field) = fields.next()? {
+            let text = String::from_utf8_lossy(field.value_bytes());
+            match field.type_() {
+                b'C' => code = SqlState::from_code(&text),
+                b'M' => message = text.into_owned(),
+                // The second is never translated, and PgBouncer has the first alone.
+                b'S' | b'V' => fatal = matches!(&*text, "FATAL" | "PANIC"),
+                _ => {}
+            }
+        }
+        Ok(Self { code, message, fatal })
+    }
+}
+
+impl From<&DbError> for Told {
+    fn from(error: &DbError) -> Self {
+        let fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+        Self { code: error.code().clone(), message: error.message().to_owned(), fatal }
+    }
+}
+
+impl From<&Error> for Unanswered {
+    fn from(error: &Error) -> Self {
+        match error.as_db_error() {
+            Some(error) => Self::Told(error.into()),
+            None => Self::Lost(chain(error)),
+        }
+    }
+}
+
+impl From<io::Error> for Unanswered {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(one_line(&error.to_string()))
+    }
+}
 
 /// Does the server want no `options`? PgBouncer's way to say so has no SQLSTATE of its own.
 pub(super) fn refuses_options(error: &Error) -> bool {
@@ -18,26 +80,57 @@ pub(super) fn refuses_options(error: &Error) -> bool {
     })
 }
 
-/// Is a prepared statement not what and where it was left?
-pub(super) fn lost_statement(error: &Error) -> bool {
-    let code = error.code();
-    code == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
-        || code == Some(&SqlState::DUPLICATE_PSTATEMENT)
-}
+impl Unanswered {
+    /// The server's code, where the connection goes on.
+    fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Told(told) if !told.fatal => Some(&told.code),
+            _ => None,
+        }
+    }
 
-/// Can the column, or the server's encoding, not even hold such a value? Then nobody has it.
-pub(super) fn no_such_value(error: &Error, values: &[Cow<'_, str>]) -> bool {
-    let Some(code) = error.code() else { return false };
-    let wrong_type = [
-        SqlState::INVALID_TEXT_REPRESENTATION,
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-        SqlState::INVALID_DATETIME_FORMAT,
-        SqlState::DATETIME_FIELD_OVERFLOW,
-    ];
-    // Every encoding of a server has ASCII: where the values are no more, it is not what was refused.
-    let no_letters = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
-    wrong_type.contains(code)
-        || (no_letters.contains(code) && !values.iter().all(|value| value.is_ascii()))
+    /// Is a prepared statement not what and where it was left?
+    pub(super) fn lost_statement(&self) -> bool {
+        let lost = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
+        self.code().is_some_and(|code| lost.contains(code))
+    }
+
+    /// Can the column, or the server's encoding, not even hold such a value? Then nobody has it.
+    pub(super) fn no_such_value(&self, values: &[Cow<'_, str>]) -> bool {
+        let Some(code) = self.code() else { return false };
+        let wrong_type = [
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            SqlState::INVALID_DATETIME_FORMAT,
+            SqlState::DATETIME_FIELD_OVERFLOW,
+        ];
+        // Every encoding of a server has ASCII: where the values are no more, it is not what was
+        // refused.
+        let no_letters =
+            [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
+        wrong_type.contains(code)
+            || (no_letters.contains(code) && !values.iter().all(|value| value.is_ascii()))
+    }
+
+    /// What that means to the pool.
+    pub(super) fn failure(&self, timeout: &str) -> Failure {
+        let Told { code, message, fatal } = match self {
+            Self::Told(told) => told,
+            Self::NoText(reason) => {
+                let reason = one_line(reason);
+                return Failure::Query(format!("a column of the answer is no text: {reason}"));
+            }
+            Self::Lost(reason) => return Failure::Broken(reason.clone()),
+        };
+        if *code == SqlState::QUERY_CANCELED {
+            return Failure::TimedOut(format!("no answer within {timeout}"));
+        }
+        let message = one_line(message);
+        if *fatal || code.code().starts_with("08") || code.code().starts_with("57P") {
+            return Failure::Broken(message);
+        }
+        Failure::Query(format!("{message}{}", remedy(code)))
+    }
 }
 
 /// Why there is no connection.
@@ -106,25 +199,7 @@ fn has_errno(error: Option<&io::Error>) -> bool {
     error.is_some_and(|error| error.raw_os_error().is_some())
 }
 
-/// Why a query has no answer.
-pub(super) fn querying(error: &Error, timeout: &str) -> Failure {
-    let Some(db) = error.as_db_error() else {
-        return Failure::Broken(chain(error));
-    };
-    let code = db.code();
-    if *code == SqlState::QUERY_CANCELED {
-        return Failure::TimedOut(format!("no answer within {timeout}"));
-    }
-    let message = one_line(db.message());
-    let fatal = matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
-    if fatal || code.code().starts_with("08") || code.code().starts_with("57P") {
-        return Failure::Broken(message);
-    }
-    Failure::Query(format!("{message}{}", remedy(db)))
-}
-
-fn remedy(error: &DbError) -> &'static str {
-    let code = error.code();
+fn remedy(code: &SqlState) -> &'static str {
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         ": GRANT SELECT on the columns that it reads to this role, as the README has it"
     } else if *code == SqlState::UNDEFINED_TABLE {

@@ -5,9 +5,11 @@
 use super::ear::{BEAT, Ear};
 use super::triggers::Seen;
 use crate::store::failure::{Failure, seconds};
+use crate::store::postgres::Connections;
 use crate::store::postgres::connect::Reached;
 use crate::store::postgres::driven::Half;
-use crate::store::postgres::{Connections, Unknown, error, texts};
+use crate::store::postgres::error::Unanswered;
+use crate::store::question::Row;
 use crate::store::servers;
 use crate::store::sql::one_line;
 use std::future::{Future, poll_fn};
@@ -134,7 +136,7 @@ impl<'a> Link<'a> {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failure> {
         match timeout_at(deadline.into(), work).await {
-            Ok(answer) => answer.map_err(|error| error::querying(&error, &self.timeout)),
+            Ok(answer) => answer.map_err(|error| Unanswered::from(&error).failure(&self.timeout)),
             Err(_) => Err(Failure::TimedOut(format!("no answer within {}", self.timeout))),
         }
     }
@@ -143,9 +145,8 @@ impl<'a> Link<'a> {
     pub(super) async fn round(&self, deadline: Instant) -> Result<Vec<Vec<String>>, Failure> {
         let (beat, sent) = (self.ear.next_beat(), self.ear.now());
         let (look, count) = self.ear.look();
-        let values: Vec<Unknown<'_>> = look.relations.iter().map(|name| Unknown(name)).collect();
         let values: Vec<(&(dyn ToSql + Sync), Type)> =
-            values.iter().map(|value| (value as _, Type::UNKNOWN)).collect();
+            look.relations.iter().map(|name| (name as _, Type::TEXT)).collect();
         let work = async {
             let notify = format!("NOTIFY \"{}\", '{beat}'", self.ear.own());
             self.client.batch_execute(&notify).await?;
@@ -199,4 +200,10 @@ impl<'a> Link<'a> {
         })
         .await;
     }
+}
+
+/// The columns of a row.
+fn texts(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let texts = (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>();
+    texts.map_err(|error| Failure::Query(format!("a column of the answer is no text: {error}")))
 }

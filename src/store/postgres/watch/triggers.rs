@@ -41,9 +41,8 @@ impl Look {
         for n in 1..=relations.len() {
             let _ = write!(list, ", ({n}, CAST(${n} AS text))");
         }
-        // The first column is cut off (`texts`).
         let sql = format!(
-            "SELECT 'watch', current_setting('{PROOF}', true), {ORIGIN}, CAST(w.n AS text), \
+            "SELECT current_setting('{PROOF}', true), {ORIGIN}, CAST(w.n AS text), \
              CAST(c.relkind AS text), CAST(c.relhassubclass AS text), \
              CAST(c.relrowsecurity AS text), CAST(t.tgenabled AS text), CAST(t.tgtype AS text), \
              CAST(t.tgqual IS NOT NULL OR t.tgnargs > 1 AS text), \

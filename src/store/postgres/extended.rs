@@ -1,0 +1,193 @@
+//! `Extended`: the extended query protocol (PostgreSQL 15, 55.2.3), one question and its answer at a
+//! time, over a connection that the client library has made. The library hands every message from one
+//! task to another and back, which costs a request more than all else that this module does.
+
+#![forbid(unsafe_code)]
+
+use super::error::{Told, Unanswered};
+use super::wire::Wire;
+use crate::store::question::{Question, Row};
+use bytes::{BufMut, BytesMut};
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::backend::{DataRowBody, Header, Message};
+use postgres_protocol::message::frontend;
+use std::borrow::Cow;
+use std::io;
+use std::str;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::yield_now;
+
+/// Values and columns as texts; the server makes of a value what the column is, be it citext or
+/// integer.
+const TEXT: i16 = 0;
+
+/// More than most answers have, in bytes; and what is read at a time, and kept room for, at most.
+const BUFFER: usize = 4096;
+const LARGE: usize = 64 << 10;
+
+/// No answer has more bytes, in one message or in all.
+const MOST: usize = 64 << 20;
+
+/// Asks one question after the other.
+pub(super) struct Extended {
+    wire: Wire,
+    /// The names of the statements, with their SQL: few enough that to compare is faster than to hash.
+    prepared: Vec<(String, String)>,
+    names: usize,
+    sent: BytesMut,
+    received: BytesMut,
+    /// Something was asked, and the answer not read to its end. What comes next is not to what is
+    /// asked next: so nothing is.
+    under_way: bool,
+}
+
+/// What has come of an answer so far.
+#[derive(Default)]
+struct Answer {
+    rows: Vec<Row>,
+    trouble: Option<Unanswered>,
+    bound: bool,
+    complete: bool,
+}
+
+impl Extended {
+    /// Of a connection that has just been made: nothing is under way.
+    pub(super) fn new(wire: Wire) -> Self {
+        let (sent, received) = (BytesMut::new(), BytesMut::new());
+        Self { wire, prepared: Vec::new(), names: 0, sent, received, under_way: false }
+    }
+
+    /// The rows, marker included. An `unnamed` statement leaves nothing behind at the server.
+    pub(super) async fn ask(
+        &mut self,
+        question: &Question<'_>,
+        unnamed: bool,
+    ) -> Result<Vec<Row>, Unanswered> {
+        if self.under_way {
+            return Err(Unanswered::Lost("an answer was given up".into()));
+        }
+        let known = self.prepared.iter().find(|(sql, _)| !unnamed && *sql == question.sql);
+        let name = match known {
+            Some((_, name)) => Cow::Borrowed(&**name),
+            None if unnamed => "".into(),
+            None => {
+                // Not again where Parse fails: who stands between may keep the name.
+                self.names += 1;
+                format!("authnz_django_{}", self.names).into()
+            }
+        };
+        self.sent.clear();
+        if known.is_none() {
+            frontend::parse(&name, &question.sql, [], &mut self.sent)?;
+        }
+        bind(&name, &question.values, &mut self.sent)?;
+        frontend::execute("", 0, &mut self.sent)?;
+        frontend::sync(&mut self.sent);
+        let new = (known.is_none() && !unnamed).then(|| (question.sql.clone(), name.into_owned()));
+        self.under_way = true;
+        self.wire.write_all(&self.sent).await?;
+        self.wire.flush().await?;
+        let answer = self.answer(new).await?;
+        self.under_way = false;
+        if self.received.is_empty() && self.received.capacity() > LARGE {
+            self.received = BytesMut::new();
+        }
+        answer.trouble.map_or(Ok(answer.rows), Err)
+    }
+
+    /// What comes until the server is ready again; `new` is prepared, if the server says so.
+    async fn answer(&mut self, mut new: Option<(String, String)>) -> Result<Answer, Unanswered> {
+        let (mut answer, mut bytes) = (Answer::default(), 0);
+        loop {
+            match next(&mut self.received)? {
+                Some(Message::ParseComplete) => self.prepared.extend(new.take()),
+                Some(Message::ReadyForQuery(_)) if answer.complete => return Ok(answer),
+                Some(message) => answer.take(message)?,
+                None if bytes > MOST => return Err(too_long()),
+                None => {
+                    if bytes > 0 {
+                        // Lets the deadline be looked at, however fast it comes.
+                        yield_now().await;
+                    }
+                    self.received.reserve(BUFFER);
+                    match self.wire.read_buf(&mut (&mut self.received).limit(LARGE)).await {
+                        Ok(0) => return Err(answer.trouble.unwrap_or_else(closed)),
+                        Ok(count) => bytes += count,
+                        Err(error) => return Err(answer.trouble.unwrap_or_else(|| error.into())),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn take(&mut self, message: Message) -> Result<(), Unanswered> {
+        match message {
+            Message::BindComplete => self.bound = true,
+            Message::DataRow(body) if self.bound => match texts(&body) {
+                Ok(row) => self.rows.push(row),
+                Err(error) => self.trouble = Some(Unanswered::NoText(error)),
+            },
+            Message::CommandComplete(_) if self.bound => self.complete = true,
+            Message::ErrorResponse(response) => {
+                let told = Told::read(&response)?;
+                let fatal = told.fatal;
+                (self.complete, self.trouble) = (true, Some(Unanswered::Told(told)));
+                if fatal {
+                    return Err(self.trouble.take().unwrap_or_else(closed));
+                }
+            }
+            Message::NoticeResponse(_)
+            | Message::ParameterStatus(_)
+            | Message::NotificationResponse(_) => {}
+            _ => return Err(Unanswered::Lost("the answer makes no sense".into())),
+        }
+        Ok(())
+    }
+}
+
+/// The next message, if it is there as a whole.
+fn next(received: &mut BytesMut) -> Result<Option<Message>, Unanswered> {
+    // Parsing makes room for what the header says.
+    if let Some(header) = Header::parse(received)?
+        && usize::try_from(header.len()).is_ok_and(|length| length > MOST)
+    {
+        return Err(too_long());
+    }
+    Ok(Message::parse(received)?)
+}
+
+fn too_long() -> Unanswered {
+    Unanswered::Lost("the answer is too long".into())
+}
+
+fn closed() -> Unanswered {
+    Unanswered::Lost("the server has closed the connection".into())
+}
+
+fn bind(name: &str, values: &[Cow<'_, str>], out: &mut BytesMut) -> io::Result<()> {
+    let write = |value: &Cow<'_, str>, out: &mut BytesMut| {
+        out.extend_from_slice(value.as_bytes());
+        Ok(IsNull::No)
+    };
+    frontend::bind("", name, [TEXT], values, write, [TEXT], out).map_err(|error| match error {
+        frontend::BindError::Conversion(error) => io::Error::other(error),
+        frontend::BindError::Serialization(error) => error,
+    })
+}
+
+fn texts(body: &DataRowBody) -> Result<Row, String> {
+    let mut ranges = body.ranges();
+    let mut row = Vec::with_capacity(ranges.size_hint().0);
+    while let Some(range) = ranges.next().map_err(|error| error.to_string())? {
+        let bytes = range.and_then(|range| body.buffer().get(range));
+        let text = bytes.map(|bytes| str::from_utf8(bytes).map(str::to_owned)).transpose();
+        row.push(text.map_err(|error| error.to_string())?);
+    }
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests;
