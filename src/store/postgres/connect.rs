@@ -160,7 +160,10 @@ impl Connections {
         let tap = Tap::new(tls);
         let encrypted = tap.made();
         let (client, half) = config.connect_raw(socket, tap).await?;
-        let wire = encrypted.get().cloned().map_or(Wire::Plain(plain), Wire::Tls);
+        let wire: Wire = match encrypted.get() {
+            Some(stream) => Box::new(stream.clone()),
+            None => Box::new(plain),
+        };
         let mut driven = Driven::new(half);
         if !any {
             let read_only =

@@ -14,7 +14,7 @@ fn pair() -> (Extended, Waiter, UnixStream) {
     let socket = Socket::from(ours);
     let waiter = socket.waiter();
     waiter.leave_reactor().unwrap();
-    (Extended::new(Wire::Plain(socket)), waiter, theirs)
+    (Extended::new(Box::new(socket)), waiter, theirs)
 }
 
 fn question(sql: &str) -> Question<'static> {
