@@ -338,17 +338,18 @@ fn the_size_holds_the_users_that_it_is_reckoned_for() {
     for (size, least) in [("125K", 1000), ("32K", 256)] {
         let httpd =
             start("size", config(&url, &format!("AuthDjangoCache shmcb:{size}")), "prefork");
-        let verify = |users: std::ops::Range<usize>| {
+        let verify = |users: &mut dyn Iterator<Item = usize>| {
             let before = hashed(&httpd);
             for n in users {
                 assert_eq!(httpd.status("/members/", format!("user{n}"), "alice secret"), 200);
             }
             hashed(&httpd) - before
         };
-        assert_eq!(verify(0..1000), 1000);
-        // Those who came last are there still.
-        let again = verify(1000 - least..1000);
-        assert!(again * 50 <= least, "{size}: {again} of {least} were hashed again");
+        assert_eq!(verify(&mut (0..1000)), 1000);
+        // Those who came last are there still, but for a few, since ids spread by chance: these last,
+        // because each comes in for whoever is the oldest then.
+        let again = verify(&mut (1000 - least..1000).rev());
+        assert!(again * 10 <= least, "{size}: {again} of {least} were hashed again");
         httpd.finish();
     }
 }
