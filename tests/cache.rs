@@ -349,7 +349,7 @@ fn the_size_holds_the_users_that_it_is_reckoned_for() {
         // Those who came last are there still, but for a few, since ids spread by chance: these last,
         // because each comes in for whoever is the oldest then.
         let again = verify(&mut (1000 - least..1000).rev());
-        assert!(again * 10 <= least, "{size}: {again} of {least} were hashed again");
+        assert!(again * 25 <= least, "{size}: {again} of {least} were hashed again");
         httpd.finish();
     }
 }
