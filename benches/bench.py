@@ -82,18 +82,12 @@ class Bench:
             self.figures.add(number, value, what, column.key, rule, who, connections)
 
     def round(self, number):
-        # What hashes each request takes its time: of its cells with many connections each round has one.
-        many = list(itertools.product(WHO, RULES, CONNECTIONS[:0:-1]))
-        turn = many[number % len(many)]
         for connections, who, rule in itertools.product(CONNECTIONS, WHO, RULES):
-            for column in self.columns:
-                if column.kind == "hash":
-                    wanted = connections == 1 or (who, rule, connections) == turn
-                else:
-                    # Nothing is judged by 16: every other round is enough.
-                    wanted = connections != 16 or number % 2 == 0
-                if wanted and rule in column.rules:
-                    self.cell(number, column, rule, who, connections)
+            # Nothing is judged by 16: every other round is enough.
+            if connections != 16 or number % 2 == 0:
+                for column in self.columns:
+                    if rule in column.rules:
+                        self.cell(number, column, rule, who, connections)
             if connections == 1 and who == WHO[0] and rule == RULES[0]:
                 self.figures.add(number, self.cluster.pgbench(*self.statement, self.seconds), "pgbench", "row")
         say("listings and checkouts")
