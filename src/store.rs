@@ -8,6 +8,7 @@ mod gate;
 mod id;
 mod inspect;
 mod mysql;
+mod pipeline;
 mod pool;
 mod pooled;
 mod postgres;

@@ -250,6 +250,64 @@ fn users_and_their_groups() {
     assert!(replica.contains("not read only"), "{replica}");
 }
 
+/// Those who wait are asked for together; nobody is given another one's row, whatever else is asked.
+#[test]
+fn many_at_once_and_each_his_own() {
+    let cluster = Cluster::new();
+    cluster.sql(
+        "INSERT INTO auth_user (username, password, is_active) \
+             SELECT 'user' || n, 'pw' || n, n % 3 > 0 FROM generate_series(0, 99) n; \
+         INSERT INTO auth_user_groups (user_id, group_id) \
+             SELECT id, 1 FROM auth_user WHERE username LIKE 'user%5'; \
+         CREATE TABLE numbers AS SELECT n AS id, n AS nr, 'pw' || n AS pw \
+             FROM generate_series(0, 99) n; GRANT SELECT ON numbers TO apache",
+    );
+    let number = [
+        "a.B",
+        "table=numbers",
+        "username=nr",
+        "password=pw",
+        "is_active=none",
+        "groups_table=none",
+    ];
+    for words in ["max=1", "max=4"] {
+        let store = open(&[&cluster.url(""), words]);
+        thread::scope(|scope| {
+            for thread in 0..32 {
+                let store = &store;
+                scope.spawn(move || {
+                    for round in 0..60 {
+                        let n = (thread * 37 + round * 11) % 100;
+                        match (thread + round) % 6 {
+                            0 => assert_eq!(ask(store, &format!("nobody{n}")), Ok(None)),
+                            // A value that the column cannot hold fails whoever is asked for with it.
+                            1 => {
+                                assert_eq!(ask_model(store, &number, &format!("user{n}")), Ok(None))
+                            }
+                            2 => {
+                                let user =
+                                    ask_model(store, &number, &n.to_string()).unwrap().unwrap();
+                                assert_eq!(user.password.as_str(), format!("pw{n}"));
+                            }
+                            _ => {
+                                let user = ask(store, &format!("user{n}")).unwrap().unwrap();
+                                let found =
+                                    (user.password.as_str(), user.is_active, user.groups.len());
+                                assert_eq!(user.username, format!("user{n}"));
+                                let expected = format!("pw{n}");
+                                assert_eq!(
+                                    found,
+                                    (&*expected, n % 3 > 0, usize::from(n % 10 == 5))
+                                );
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
 /// A name that the server's encoding has no letters for is nobody's.
 #[test]
 fn a_database_of_another_encoding() {
@@ -440,7 +498,7 @@ fn behind_pgbouncer() {
     std::fs::write(&ini, format!(
         "[databases]\npostgres = host={dir} port={} user=apache\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
-         default_pool_size = 3\nserver_round_robin = 1\n", cluster.port, dir = cluster.dir.display()
+         default_pool_size = 3\nmin_pool_size = 3\nserver_round_robin = 1\n", cluster.port, dir = cluster.dir.display()
     )).unwrap();
     let child = Command::new("setpriv")
         .args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--", "pgbouncer", "-q"])
@@ -452,6 +510,16 @@ fn behind_pgbouncer() {
     let _bouncer = Bouncer(child);
     let url = format!("postgresql://apache@127.0.0.1:{port}/postgres?sslmode=disable");
     thread::sleep(Duration::from_millis(500));
+    // A request or two of one child would do with one connection of PgBouncer's.
+    let quiet: Arc<Server> = Arc::default();
+    let unnamed = open_on(&quiet, &[&url, "statements=unnamed"]);
+    let all = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        assert!(ask(&unnamed, "alice").unwrap().is_some());
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'apache'";
+        cluster.sql(count).trim() == "3"
+    });
+    assert!(all);
     // Two children, whose statements have the same names for different tables.
     let servers: [Arc<Server>; 2] = Default::default();
     let stores = servers.each_ref().map(|server| open_on(server, &[&url]));
@@ -473,7 +541,5 @@ fn behind_pgbouncer() {
         assert_eq!(notices.len(), 1, "{notices:?}");
         assert!(notices[0].contains("statements=unnamed"), "{notices:?}");
     }
-    let quiet: Arc<Server> = Arc::default();
-    assert!(ask(&open_on(&quiet, &[&url, "statements=unnamed"]), "alice").unwrap().is_some());
     assert!(quiet.0.lock().unwrap().is_empty());
 }

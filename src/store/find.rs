@@ -118,7 +118,9 @@ impl<C: Fetch> Pooled<C> {
         deadline: Instant,
     ) -> Result<(Vec<Row>, Option<String>), Error> {
         let question = self.selects.select(C::DIALECT, model, wants, sought, wanted);
-        let mut rows = self.ask(&question, deadline).map_err(|error| of_query(model, error))?;
+        let written = model.query.is_some();
+        let rows = self.ask(&question, written, deadline);
+        let mut rows = rows.map_err(|error| of_query(model, error))?;
         let origin = wanted.and_then(|_| row::origin(&mut rows));
         Ok((rows, origin))
     }

@@ -123,6 +123,16 @@ impl<C: Connector> Pool<C> {
         self.0.limits.max
     }
 
+    /// The failure of who has waited for a connection in vain.
+    pub(crate) fn none_free(&self) -> Failure {
+        self.0.none_free()
+    }
+
+    /// The failure of who has waited for an answer in vain.
+    pub(crate) fn no_answer(&self) -> Failure {
+        Failure::TimedOut(format!("no answer within {}", seconds(self.0.limits.timeout)))
+    }
+
     /// Runs `query` on a connection, once more on a new one if the first turns out to be broken,
     /// and is back by `deadline` if `query` is.
     pub(crate) fn run<T>(
@@ -175,6 +185,14 @@ impl<C: Connector> Shared<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn none_free(&self) -> Failure {
+        let Limits { max, timeout, .. } = self.limits;
+        let timeout = seconds(timeout);
+        let reason =
+            format!("no connection became free within {timeout}: all are in use (max={max})");
+        Failure::TimedOut(reason)
+    }
+
     /// Does a time-out blame the database, or had the request spent its time before?
     fn waited_long(&self, started: Instant) -> bool {
         started.elapsed() >= (self.limits.timeout / 2).min(Duration::from_secs(1))
@@ -212,11 +230,7 @@ impl<C: Connector> Shared<C> {
             if now >= deadline {
                 // It may have been for us that somebody was woken; so wake the next.
                 self.changed.notify_one();
-                return Err(Failure::TimedOut(format!(
-                    "no connection became free within {}: all are in use (max={})",
-                    seconds(self.limits.timeout),
-                    self.limits.max
-                )));
+                return Err(self.none_free());
             }
             let generation = state.generation;
             if let Some(Idle { connection, .. }) = state.idle.pop() {

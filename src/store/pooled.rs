@@ -4,6 +4,7 @@
 
 use super::failure::Failure;
 use super::gate::{Gate, Share};
+use super::pipeline::Pipeline;
 use super::pool::{Connector, Limits, Pool};
 use super::question::{Question, Row};
 use super::rows::{self, Rows, Trust, Voucher};
@@ -23,6 +24,9 @@ use zeroize::Zeroizing;
 pub(super) trait Fetch: Connector {
     const DIALECT: &Dialect;
 
+    /// Whether `fetch_all` asks all questions in one round trip.
+    const PIPELINED: bool = false;
+
     /// All rows of the answer.
     fn fetch(
         &self,
@@ -30,6 +34,20 @@ pub(super) trait Fetch: Connector {
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure>;
+
+    /// All rows of each answer, to as many of the first questions as there are answers to, and to
+    /// one at least. One question may fail for another one.
+    fn fetch_all(
+        &self,
+        connection: &mut Self::Connection,
+        questions: &[&Question<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Row>>, Failure> {
+        questions.iter().take(1).map(|first| self.fetch(connection, first, deadline)).collect()
+    }
+
+    /// Others wait beside who asks over this connection next.
+    fn crowded(&self, _connection: &mut Self::Connection) {}
 
     /// `Part::Server` of `Store::inspect`, as far as this kind of database can tell.
     fn facts(
@@ -46,6 +64,7 @@ pub(super) struct Pooled<C: Connector> {
     pub(super) label: String,
     timeout: Duration,
     pub(super) pool: Pool<C>,
+    pipeline: Pipeline,
     share: Share,
     answers: AtomicU64,
     pub(super) rows: Option<Rows>,
@@ -69,28 +88,43 @@ impl<C: Fetch> Pooled<C> {
             None if limits.rows.is_zero() => None,
             None => Some(Rows::new(Box::new(Trust), limits.rows)),
         };
-        let (answers, selects) = (AtomicU64::new(0), Selects::default());
-        Arc::new(Self { label, timeout, pool, share, answers, rows, selects })
+        let (pipeline, answers) = (Pipeline::default(), AtomicU64::new(0));
+        let selects = Selects::default();
+        Arc::new(Self { label, timeout, pool, pipeline, share, answers, rows, selects })
     }
 
+    /// Of users and sessions; `written` by the administrator, it is asked by itself.
     pub(super) fn ask(
         &self,
         question: &Question<'_>,
+        written: bool,
         deadline: Instant,
     ) -> Result<Vec<Row>, Error> {
         // No database has such a value, and not every one takes the question.
         if question.values.iter().any(|value| value.contains('\0')) {
             return Ok(Vec::new());
         }
-        self.run(deadline, |connector, connection, deadline| {
-            connector.fetch(connection, question, deadline)
-        })
+        if written {
+            return self.run(deadline, |connector, connection, deadline| {
+                connector.fetch(connection, question, deadline)
+            });
+        }
+        self.admitted(deadline, |deadline| self.pipeline.ask(&self.pool, question, deadline))
     }
 
     pub(super) fn run<T>(
         &self,
         deadline: Instant,
         query: impl FnMut(&C, &mut C::Connection, Instant) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        self.admitted(deadline, |deadline| self.pool.run(deadline, query))
+    }
+
+    /// Behind the gate, and by `timeout=`.
+    fn admitted<T>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(Instant) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let deadline = deadline.min(Instant::now() + self.timeout);
         let database = self.label.clone();
@@ -99,7 +133,7 @@ impl<C: Fetch> Pooled<C> {
             let reason = "too many requests wait for this database already".into();
             return Err(Error::Unavailable { database, reason });
         };
-        let answer = self.pool.run(deadline, query);
+        let answer = work(deadline);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
             permit.answered();
         }
@@ -149,7 +183,7 @@ impl<C: Fetch> Store for Pooled<C> {
     }
 
     fn exists(&self, query: &Query, values: &Values<'_>, deadline: Instant) -> Result<bool, Error> {
-        let rows = self.ask(&C::DIALECT.exists(query, values), deadline)?;
+        let rows = self.ask(&C::DIALECT.exists(query, values), true, deadline)?;
         Ok(matches!(&rows[..], [row] if matches!(&row[..], [Some(found)] if found == "1")))
     }
 
@@ -159,7 +193,7 @@ impl<C: Fetch> Store for Pooled<C> {
         values: &Values<'_>,
         deadline: Instant,
     ) -> Result<Option<Zeroizing<String>>, Error> {
-        let rows = self.ask(&C::DIALECT.value(query, values), deadline)?;
+        let rows = self.ask(&C::DIALECT.value(query, values), true, deadline)?;
         Ok(rows
             .into_iter()
             .next()

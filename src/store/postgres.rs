@@ -172,38 +172,53 @@ struct Connection {
 impl Fetch for Connections {
     const DIALECT: &Dialect = &DIALECT;
 
+    const PIPELINED: bool = true;
+
     fn fetch(
         &self,
         connection: &mut Connection,
         question: &Question<'_>,
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
+        let answers = self.fetch_all(connection, &[question], deadline)?;
+        answers.into_iter().next().ok_or_else(|| Failure::Query(OTHER_ANSWER.into()))
+    }
+
+    fn fetch_all(
+        &self,
+        connection: &mut Connection,
+        questions: &[&Question<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Row>>, Failure> {
         let Connection { extended, waiter } = connection;
         let unnamed = self.unnamed.load(Ordering::Relaxed);
         let work = async {
             if !unnamed {
-                match extended.ask(question, false).await {
-                    Ok(rows) if rows.iter().all(|row| is_marked(row, question)) => return Ok(rows),
+                match extended.ask(questions, false).await {
+                    Ok(answers) if are_marked(questions, &answers) => return Ok(answers),
                     Err(error) if !error.lost_statement() => return Err(error),
                     _ => self.no_more_names(),
                 }
             }
-            extended.ask(question, true).await
+            extended.ask(questions, true).await
         };
         let timeout = || seconds(self.settings.limits.timeout);
-        let mut rows = match waiter.run(deadline, work) {
-            Some(Ok(rows)) => rows,
-            Some(Err(error)) if error.no_such_value(&question.values) => return Ok(Vec::new()),
+        let answers = match waiter.run(deadline, work) {
+            Some(Ok(answers)) => answers,
+            // It is the first one's, else there were answers.
+            Some(Err(error))
+                if questions.first().is_some_and(|first| error.no_such_value(&first.values)) =>
+            {
+                return Ok(vec![Vec::new()]);
+            }
             Some(Err(error)) => return Err(error.failure(&timeout())),
             None => return Err(Failure::TimedOut(format!("no answer within {}", timeout()))),
         };
-        if rows.is_empty() || !rows.iter().all(|row| is_marked(row, question)) {
+        let answers: Vec<_> = questions.iter().zip(answers).map_while(own).collect();
+        if answers.is_empty() {
             return Err(Failure::Query(OTHER_ANSWER.into()));
         }
-        for row in &mut rows {
-            row.remove(0);
-        }
-        Ok(rows)
+        Ok(answers)
     }
 
     fn facts(
@@ -236,6 +251,21 @@ impl Connections {
 }
 
 /// Statements have names that another child may have given to another SELECT.
-fn is_marked(row: &Row, question: &Question<'_>) -> bool {
-    row.first() == Some(&question.marker)
+fn are_marked(questions: &[&Question<'_>], answers: &[Vec<Row>]) -> bool {
+    questions.iter().zip(answers).all(|(question, rows)| is_marked(question, rows))
+}
+
+fn is_marked(question: &Question<'_>, rows: &[Row]) -> bool {
+    rows.iter().all(|row| row.first() == Some(&question.marker))
+}
+
+/// The rows without marker, if they are to this question; there is always one.
+fn own((question, mut rows): (&&Question<'_>, Vec<Row>)) -> Option<Vec<Row>> {
+    if rows.is_empty() || !is_marked(question, &rows) {
+        return None;
+    }
+    for row in &mut rows {
+        row.remove(0);
+    }
+    Some(rows)
 }

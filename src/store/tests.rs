@@ -1,5 +1,6 @@
 //! What the stores' tests need, and the tests of `Database`.
 
+use super::sql::Dialect;
 use super::*;
 use std::sync::Mutex;
 use std::thread;
@@ -23,6 +24,23 @@ impl Host for FakeHost {
         64
     }
 }
+
+/// Of a database that is none.
+pub(super) const DIALECT: Dialect = Dialect {
+    quote: '"',
+    text: "text",
+    placeholder: |_| "?".into(),
+    numbered: false,
+    up_to: |column, length| format!("UP_TO({column}, {length})"),
+    list: |item, from| format!("LIST({item} {from})"),
+    concat: |parts| parts.join(" || "),
+    as_text: None,
+    ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
+    by_pattern: true,
+    in_utc: None,
+    uuids_are_texts: false,
+    marked: false,
+};
 
 /// The store of `words`, opened.
 pub(crate) fn open(words: &[&str]) -> Arc<dyn Store> {

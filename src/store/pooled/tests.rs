@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::tests::{FakeHost, ask};
+use crate::store::tests::{DIALECT, FakeHost, ask};
 use std::thread;
 
 /// A database of numbers, which takes its time.
@@ -20,21 +20,7 @@ impl Connector for Slow {
 }
 
 impl Fetch for Slow {
-    const DIALECT: &Dialect = &Dialect {
-        quote: '"',
-        text: "text",
-        placeholder: |_| "?".into(),
-        numbered: false,
-        up_to: |column, length| format!("UP_TO({column}, {length})"),
-        list: |item, from| format!("LIST({item} {from})"),
-        concat: |parts| parts.join(" || "),
-        as_text: None,
-        ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
-        by_pattern: true,
-        in_utc: None,
-        uuids_are_texts: false,
-        marked: false,
-    };
+    const DIALECT: &Dialect = &DIALECT;
 
     fn fetch(&self, (): &mut (), _: &Question<'_>, deadline: Instant) -> Result<Vec<Row>, Failure> {
         if self.stuck {

@@ -62,13 +62,13 @@ fn asked(server: &mut UnixStream) -> String {
     tags
 }
 
-/// What comes of a question to a server that says this, in so large pieces.
-fn ask(
+/// What comes of questions to a server that says this, in so large pieces.
+fn ask_all<const N: usize>(
     (extended, waiter, server): &mut (Extended, Waiter, UnixStream),
-    (sql, unnamed): (&str, bool),
+    (sqls, unnamed): ([&str; N], bool),
     answer: &[u8],
     piece: usize,
-) -> (String, Result<Vec<Row>, Unanswered>) {
+) -> (String, Result<Vec<Vec<Row>>, Unanswered>) {
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
             let tags = asked(server);
@@ -77,13 +77,28 @@ fn ask(
             }
             tags
         });
-        let question = question(sql);
-        let found = waiter.run(soon(), extended.ask(&question, unnamed)).unwrap();
+        let questions = sqls.map(question);
+        let questions: Vec<_> = questions.iter().collect();
+        let found = waiter.run(soon(), extended.ask(&questions, unnamed)).unwrap();
         (serving.join().unwrap(), found)
     })
 }
 
-fn failure(found: Result<Vec<Row>, Unanswered>) -> String {
+/// What comes of one question.
+fn ask(
+    pair: &mut (Extended, Waiter, UnixStream),
+    (sql, unnamed): (&str, bool),
+    answer: &[u8],
+    piece: usize,
+) -> (String, Result<Vec<Row>, Unanswered>) {
+    let (tags, found) = ask_all(pair, ([sql], unnamed), answer, piece);
+    (
+        tags,
+        found.map(|answers| <[_; 1]>::try_from(answers).unwrap().into_iter().flatten().collect()),
+    )
+}
+
+fn failure<T>(found: Result<T, Unanswered>) -> String {
     format!("{:?}", found.err().unwrap().failure("5 s"))
 }
 
@@ -114,6 +129,79 @@ fn a_statement_is_prepared_once_and_an_unnamed_one_never() {
                 assert_eq!(said, "BES", "{wanted:?}");
             }
         }
+    }
+}
+
+#[test]
+fn several_are_asked_at_once_and_answered_in_their_order() {
+    let (one, two) = (row(&[Some("mark"), Some("1")]), row(&[Some("mark"), Some("2")]));
+    let (parsed, bound) = (message(b'1', b""), message(b'2', b""));
+    let done = message(b'C', b"SELECT 1\0");
+    let answers = [
+        [&parsed[..], &bound, &one, &two, &done].concat(),
+        [&parsed[..], &bound, &done].concat(),
+        [&bound[..], &two, &done].concat(),
+    ];
+    let texts = |found: Vec<Vec<Row>>| {
+        let text = |rows: Vec<Row>| rows.into_iter().filter_map(|row| row[1].clone()).collect();
+        found.into_iter().map(text).collect::<Vec<String>>()
+    };
+    for piece in [1, 7, 1 << 20] {
+        let mut pair = pair();
+        let sqls = ["SELECT 1", "SELECT 2", "SELECT 1"];
+        let answer = [answers.concat(), ready()].concat();
+        let (tags, found) = ask_all(&mut pair, (sqls, false), &answer, piece);
+        assert_eq!(
+            (&*tags, texts(found.ok().unwrap())),
+            ("PBEPBEBES", vec!["12".into(), String::new(), "2".into()])
+        );
+        // All are known now.
+        let again = [&answers[2][..], &answers[2], &answers[2], &ready()].concat();
+        let (tags, found) = ask_all(&mut pair, (sqls, false), &again, piece);
+        assert_eq!((&*tags, texts(found.ok().unwrap())), ("BEBEBES", vec!["2".to_owned(); 3]));
+        let (tags, found) = ask_all(
+            &mut pair,
+            (["SELECT 1", "SELECT 1"], true),
+            &[&answers[0][..], &answers[0], &ready()].concat(),
+            piece,
+        );
+        assert_eq!((&*tags, texts(found.ok().unwrap())), ("PBEPBES", vec!["12".to_owned(); 2]));
+    }
+    // What fails ends it, and is told if it is the very first.
+    for (refused, whole) in [
+        (vec![error("ERROR", "22P02")], None),
+        (vec![answers[0].clone(), error("ERROR", "42P01")], Some("12")),
+        (
+            vec![answers[0].clone(), parsed.clone(), bound.clone(), error("ERROR", "57014")],
+            Some("12"),
+        ),
+    ] {
+        let mut pair = pair();
+        let answer = [refused.concat(), ready()].concat();
+        let (_, found) = ask_all(&mut pair, (["SELECT 1", "SELECT 2"], false), &answer, 5);
+        match whole {
+            Some(whole) => assert_eq!(texts(found.ok().unwrap()), [whole]),
+            None => assert!(found.err().unwrap().no_such_value(&[])),
+        }
+        let known = if whole.is_some() { "BES" } else { "PBES" };
+        let answer =
+            [if whole.is_some() { vec![] } else { parsed.clone() }, answers[2].clone(), ready()];
+        let (tags, found) = ask_all(&mut pair, (["SELECT 1"], false), &answer.concat(), 5);
+        assert_eq!((&*tags, texts(found.ok().unwrap())), (known, vec!["2".to_owned()]));
+    }
+    // Nobody is given the answer to another question.
+    for senseless in [
+        vec![&answers[2][..]],
+        vec![&answers[2], &answers[2], &answers[2]],
+        vec![&answers[2], &bound],
+        vec![&bound, &bound, &two, &done],
+        vec![&answers[2], &two, &done],
+    ] {
+        let mut pair = pair();
+        let answer = [senseless.concat(), ready()].concat();
+        let (_, found) = ask_all(&mut pair, (["SELECT 1", "SELECT 2"], false), &answer, 100);
+        assert!(failure(found).starts_with("Broken("), "{answer:?}");
+        nothing_more(&mut pair);
     }
 }
 
@@ -179,7 +267,7 @@ fn what_is_no_answer_breaks_the_connection() {
             server.write_all(&answer).unwrap();
         });
         let question = question("SELECT 1");
-        let found = waiter.run(soon(), extended.ask(&question, false)).unwrap();
+        let found = waiter.run(soon(), extended.ask(&[&question], false)).unwrap();
         assert!(failure(found).contains(reason), "{reason}");
         serving.join().unwrap();
     }
@@ -188,7 +276,7 @@ fn what_is_no_answer_breaks_the_connection() {
 /// Nothing is asked before the answer to something else.
 fn nothing_more((extended, waiter, _): &mut (Extended, Waiter, UnixStream)) {
     let question = question("SELECT 1");
-    let found = waiter.run(soon(), extended.ask(&question, true)).unwrap();
+    let found = waiter.run(soon(), extended.ask(&[&question], true)).unwrap();
     assert_eq!(failure(found), r#"Broken("an answer was given up")"#);
 }
 
@@ -202,7 +290,7 @@ fn a_deadline_ends_it_even_where_nothing_is_waited_for() {
         let (extended, waiter, server) = &mut pair;
         server.write_all(&answer).unwrap();
         let question = question("SELECT 1");
-        let found = waiter.run(deadline, extended.ask(&question, false));
+        let found = waiter.run(deadline, extended.ask(&[&question], false));
         assert_eq!(found.is_none(), ended);
         if ended {
             nothing_more(&mut pair);
