@@ -221,6 +221,10 @@ impl Fetch for Connections {
         Ok(answers)
     }
 
+    fn crowded(&self, connection: &mut Connection) {
+        connection.waiter.sleep_first();
+    }
+
     fn facts(
         &self,
         connection: &mut Connection,

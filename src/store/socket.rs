@@ -13,9 +13,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 use std::{net, os::unix::net as unix};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -38,7 +39,20 @@ struct Polled {
     readable: bool,
     /// What was tried and would have blocked.
     wants: PollFlags,
+    /// How many times in a row it was ready `SOON`.
+    soon: u8,
 }
+
+/// Whoever sleeps for less than this spends as much time on falling asleep and being woken.
+const SOON: Duration = Duration::from_micros(100);
+
+/// After so many answers that came `SOON` the next one is waited for awake. One that does not come
+/// ends that: a server that is far, or has no processor left for it, costs an attempt in so many.
+const STREAK: u8 = 4;
+
+/// Who waits awake on the only processor waits for himself.
+static SEVERAL_PROCESSORS: LazyLock<bool> =
+    LazyLock::new(|| available_parallelism().is_ok_and(|processors| processors.get() > 1));
 
 enum Stream {
     Tcp(net::TcpStream),
@@ -85,8 +99,16 @@ impl Waiter {
                 return Ok(());
             }
         };
-        *state = State::Polled(Polled { stream, readable: true, wants: PollFlags::empty() });
+        *state =
+            State::Polled(Polled { stream, readable: true, wants: PollFlags::empty(), soon: 0 });
         Ok(())
+    }
+
+    /// Others want the processors: this time nobody waits awake.
+    pub(crate) fn sleep_first(&self) {
+        if let State::Polled(socket) = &mut *lock(&self.state) {
+            socket.soon = 0;
+        }
     }
 
     /// What `work` comes to, which waits for nothing but this socket; `None` at `deadline`.
@@ -113,7 +135,18 @@ impl Polled {
     fn wait(&mut self, limit: Timespec) {
         let wants = std::mem::replace(&mut self.wants, PollFlags::empty());
         let mut asked = [PollFd::from_borrowed_fd(self.stream.as_fd(), wants)];
-        match poll(&mut asked, Some(&limit)) {
+        let begun = Instant::now();
+        let mut found = Ok(0);
+        if self.soon >= STREAK && *SEVERAL_PROCESSORS {
+            while found == Ok(0) && begun.elapsed() < SOON {
+                found = poll(&mut asked, Some(&Timespec::default()));
+            }
+        }
+        if found == Ok(0) {
+            found = poll(&mut asked, Some(&limit));
+        }
+        self.soon = if begun.elapsed() < SOON { self.soon.saturating_add(1) } else { 0 };
+        match found {
             // What is wrong with it, reading says.
             Ok(_) => self.readable |= !(asked[0].revents() - PollFlags::OUT).is_empty(),
             Err(Errno::INTR) => {}

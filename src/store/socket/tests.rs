@@ -83,3 +83,41 @@ fn the_end_is_no_wait() {
     }
     assert!(waiter.run(soon(), socket.write_all(b"hello?")).unwrap().is_err());
 }
+
+#[test]
+fn an_answer_is_waited_for_awake_only_after_many_that_came_soon() {
+    let (ours, mut server) = unix::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let stream = Stream::Unix(ours);
+    let mut socket = Polled { stream, readable: false, wants: PollFlags::empty(), soon: 0 };
+    let wait = |socket: &mut Polled| {
+        (socket.readable, socket.wants) = (false, PollFlags::IN);
+        socket.wait(Timespec { tv_sec: 0, tv_nsec: 20_000_000 });
+        socket.readable
+    };
+    server.write_all(b"x").unwrap();
+    assert!((0..10_000).any(|_| wait(&mut socket) && socket.soon >= STREAK));
+    let mut byte = [0];
+    assert_eq!(socket.stream.read(&mut byte).unwrap(), 1);
+    assert!(!wait(&mut socket), "nothing is there");
+    assert_eq!(socket.soon, 0);
+    // What does not come while it is awake is waited for asleep.
+    socket.soon = STREAK;
+    let answering = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(5));
+        server.write_all(b"y").unwrap();
+        server
+    });
+    assert!((0..100).any(|_| wait(&mut socket)));
+    assert_eq!(socket.soon, 0);
+    answering.join().unwrap();
+
+    let (_socket, waiter, _server) = self::pair();
+    let soon = |new: Option<u8>| match &mut *lock(&waiter.state) {
+        State::Polled(socket) => std::mem::replace(&mut socket.soon, new.unwrap_or_default()),
+        _ => panic!("in its reactor"),
+    };
+    soon(Some(STREAK));
+    waiter.sleep_first();
+    assert_eq!(soon(None), 0);
+}
