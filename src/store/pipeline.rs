@@ -12,14 +12,20 @@ use std::collections::VecDeque;
 use std::iter;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::vec;
 
 /// Questions in one round trip: more of them make none cheaper, and all wait for the slowest.
 const MOST: usize = 8;
 
-/// Their values have fewer bytes than a socket takes from who does not read what comes back.
-const BYTES: usize = 4096;
+/// They have fewer bytes than a socket takes from who does not read what comes back.
+const BYTES: usize = 16 << 10;
+
+/// There is nothing to gain where a round trip takes longer, and much to lose: the time of all.
+const QUICK: Duration = Duration::from_millis(20);
+
+/// Who has less time left asks for nobody else.
+const ENOUGH: Duration = Duration::from_millis(250);
 
 /// After so many in a row who found nobody else, the next is taken to be alone, too.
 const CALM: u8 = 16;
@@ -36,6 +42,8 @@ struct State {
     waiting: VecDeque<Arc<Ticket>>,
     /// How many in a row came while nobody led.
     calm: u8,
+    /// The last round trip was not `QUICK`.
+    slow: bool,
 }
 
 /// A question of one who waits.
@@ -120,29 +128,44 @@ impl Pipeline {
         let mut lead = Lead::new(self);
         let answers = pool.run(deadline, |connector, connection, deadline| {
             // Not earlier: while the connection is made, others may become free.
-            let followers = lead.followers.get_or_insert_with(|| self.followers());
-            if crowded || !followers.is_empty() {
-                connector.crowded(connection);
+            let followers = match &mut lead.followers {
+                None => lead.followers.insert(self.followers(question, deadline)),
+                Some(followers) => {
+                    // The last one broke: perhaps by one of these.
+                    followers.drain(..).for_each(|ticket| ticket.call(Turn::Alone));
+                    followers
+                }
+            };
+            if !crowded && followers.is_empty() {
+                connector.stay_awake(connection);
             }
             let questions: Vec<_> = iter::once(question)
                 .chain(followers.iter().map(|ticket| &ticket.question))
                 .collect();
-            connector.fetch_all(connection, &questions, deadline)
+            let begun = Instant::now();
+            let answers = connector.fetch_all(connection, &questions, deadline);
+            self.lock().slow = begun.elapsed() > QUICK;
+            answers
         })?;
         lead.answers = answers.into_iter();
         lead.answers.next().ok_or_else(|| Failure::Query(OTHER_ANSWER.into()))
     }
 
-    /// Those to be asked for beside one's own question.
-    fn followers(&self) -> Vec<Arc<Ticket>> {
-        let waiting = &mut self.lock().waiting;
+    /// Those to be asked for beside one's own question: as it is, for other values, so that none
+    /// waits for what has nothing to do with it.
+    fn followers(&self, question: &Question<'_>, deadline: Instant) -> Vec<Arc<Ticket>> {
+        let mut state = self.lock();
+        if state.slow || deadline.saturating_duration_since(Instant::now()) < ENOUGH {
+            return Vec::new();
+        }
         let mut bytes = 0;
-        let few = waiting.iter().take(MOST - 1).take_while(|ticket| {
-            bytes += ticket.question.values.iter().map(|value| value.len()).sum::<usize>();
-            bytes <= BYTES
+        let few = state.waiting.iter().take(MOST - 1).take_while(|ticket| {
+            let Question { sql, values, .. } = &ticket.question;
+            bytes += sql.len() + values.iter().map(|value| value.len()).sum::<usize>();
+            bytes <= BYTES && *sql == question.sql
         });
         let few = few.count();
-        waiting.drain(..few).collect()
+        state.waiting.drain(..few).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

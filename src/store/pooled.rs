@@ -46,8 +46,8 @@ pub(super) trait Fetch: Connector {
         questions.iter().take(1).map(|first| self.fetch(connection, first, deadline)).collect()
     }
 
-    /// Others wait beside who asks over this connection next.
-    fn crowded(&self, _connection: &mut Self::Connection) {}
+    /// Nobody else asks: the answer to the next question may be waited for awake.
+    fn stay_awake(&self, _connection: &mut Self::Connection) {}
 
     /// `Part::Server` of `Store::inspect`, as far as this kind of database can tell.
     fn facts(

@@ -221,8 +221,8 @@ impl Fetch for Connections {
         Ok(answers)
     }
 
-    fn crowded(&self, connection: &mut Connection) {
-        connection.waiter.sleep_first();
+    fn stay_awake(&self, connection: &mut Connection) {
+        connection.waiter.stay_awake();
     }
 
     fn facts(

@@ -46,8 +46,8 @@ struct Polled {
 /// Whoever sleeps for less than this spends as much time on falling asleep and being woken.
 const SOON: Duration = Duration::from_micros(100);
 
-/// After so many answers that came `SOON` the next one is waited for awake. One that does not come
-/// ends that: a server that is far, or has no processor left for it, costs an attempt in so many.
+/// After so many answers that came `SOON` the next one may be waited for awake. One that does not
+/// come ends that: a server that is far, or has no processor left, costs an attempt in so many.
 const STREAK: u8 = 4;
 
 /// Who waits awake on the only processor waits for himself.
@@ -74,7 +74,11 @@ impl From<UnixStream> for Socket {
 impl Socket {
     /// Who will wait for this socket, once it has left its reactor.
     pub(crate) fn waiter(&self) -> Waiter {
-        Waiter { state: self.0.clone(), woken: Arc::new(Woken(AtomicBool::new(false))) }
+        Waiter {
+            state: self.0.clone(),
+            woken: Arc::new(Woken(AtomicBool::new(false))),
+            awake: AtomicBool::new(false),
+        }
     }
 }
 
@@ -82,6 +86,7 @@ impl Socket {
 pub(crate) struct Waiter {
     state: Arc<Mutex<State>>,
     woken: Arc<Woken>,
+    awake: AtomicBool,
 }
 
 impl Waiter {
@@ -104,11 +109,9 @@ impl Waiter {
         Ok(())
     }
 
-    /// Others want the processors: this time nobody waits awake.
-    pub(crate) fn sleep_first(&self) {
-        if let State::Polled(socket) = &mut *lock(&self.state) {
-            socket.soon = 0;
-        }
+    /// Nobody else wants the processors: what is run next may wait awake.
+    pub(crate) fn stay_awake(&self) {
+        self.awake.store(true, Ordering::Relaxed);
     }
 
     /// What `work` comes to, which waits for nothing but this socket; `None` at `deadline`.
@@ -116,6 +119,7 @@ impl Waiter {
         let waker = Waker::from(self.woken.clone());
         let mut context = Context::from_waker(&waker);
         let mut work = std::pin::pin!(work);
+        let awake = self.awake.swap(false, Ordering::Relaxed);
         loop {
             self.woken.0.store(false, Ordering::Relaxed);
             if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
@@ -125,19 +129,19 @@ impl Waiter {
             if !self.woken.0.load(Ordering::Relaxed)
                 && let State::Polled(socket) = &mut *lock(&self.state)
             {
-                socket.wait(left.try_into().ok()?);
+                socket.wait(left.try_into().ok()?, awake);
             }
         }
     }
 }
 
 impl Polled {
-    fn wait(&mut self, limit: Timespec) {
+    fn wait(&mut self, limit: Timespec, awake: bool) {
         let wants = std::mem::replace(&mut self.wants, PollFlags::empty());
         let mut asked = [PollFd::from_borrowed_fd(self.stream.as_fd(), wants)];
         let begun = Instant::now();
         let mut found = Ok(0);
-        if self.soon >= STREAK && *SEVERAL_PROCESSORS {
+        if awake && self.soon >= STREAK && *SEVERAL_PROCESSORS {
             while found == Ok(0) && begun.elapsed() < SOON {
                 found = poll(&mut asked, Some(&Timespec::default()));
             }

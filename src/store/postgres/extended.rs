@@ -26,7 +26,7 @@ const TEXT: i16 = 0;
 const BUFFER: usize = 4096;
 const LARGE: usize = 64 << 10;
 
-/// No answer has more bytes, in one message or in all.
+/// No answers have more bytes, in one message or in all of a round trip.
 const MOST: usize = 64 << 20;
 
 /// Asks, and reads the answers to their end before it asks again.
@@ -86,7 +86,9 @@ impl Extended {
         if self.received.is_empty() && self.received.capacity() > LARGE {
             self.received = BytesMut::new();
         }
-        trouble.filter(|_| whole.is_empty()).map_or(Ok(whole), Err)
+        // After the last of them it is the end of the transaction that fails: none of it was so.
+        let failed = whole.is_empty() || whole.len() == questions.len();
+        trouble.filter(|_| failed).map_or(Ok(whole), Err)
     }
 
     /// Parse, where it must be, Bind and Execute; what is `new` will be prepared.
@@ -148,7 +150,8 @@ impl Extended {
 
 impl Answers {
     fn are_all(&self, asked: usize) -> bool {
-        !self.bound && (self.whole.len() == asked || self.trouble.is_some())
+        let whole = self.whole.len();
+        !self.bound && (whole == asked || (whole < asked && self.trouble.is_some()))
     }
 
     fn take(&mut self, message: Message) -> Result<(), Unanswered> {

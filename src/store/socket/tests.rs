@@ -85,39 +85,51 @@ fn the_end_is_no_wait() {
 }
 
 #[test]
-fn an_answer_is_waited_for_awake_only_after_many_that_came_soon() {
+fn an_answer_is_waited_for_awake_after_many_that_came_soon() {
     let (ours, mut server) = unix::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let stream = Stream::Unix(ours);
     let mut socket = Polled { stream, readable: false, wants: PollFlags::empty(), soon: 0 };
-    let wait = |socket: &mut Polled| {
+    let wait = |socket: &mut Polled, milliseconds: u64, awake| {
         (socket.readable, socket.wants) = (false, PollFlags::IN);
-        socket.wait(Timespec { tv_sec: 0, tv_nsec: 20_000_000 });
-        socket.readable
+        let begun = Instant::now();
+        socket.wait(Duration::from_millis(milliseconds).try_into().unwrap(), awake);
+        begun.elapsed()
     };
     server.write_all(b"x").unwrap();
-    assert!((0..10_000).any(|_| wait(&mut socket) && socket.soon >= STREAK));
+    for awake in [false, true] {
+        socket.soon = 0;
+        assert!((0..10_000).any(|_| {
+            wait(&mut socket, 1000, awake);
+            socket.soon >= STREAK
+        }));
+        assert!(socket.readable);
+    }
     let mut byte = [0];
     assert_eq!(socket.stream.read(&mut byte).unwrap(), 1);
-    assert!(!wait(&mut socket), "nothing is there");
-    assert_eq!(socket.soon, 0);
+    for awake in [false, true] {
+        socket.soon = STREAK;
+        assert!(wait(&mut socket, 5, awake) >= Duration::from_millis(5));
+        assert_eq!((socket.readable, socket.soon), (false, 0), "nothing is there");
+    }
     // What does not come while it is awake is waited for asleep.
     socket.soon = STREAK;
     let answering = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(20));
         server.write_all(b"y").unwrap();
         server
     });
-    assert!((0..100).any(|_| wait(&mut socket)));
-    assert_eq!(socket.soon, 0);
+    let took = wait(&mut socket, 10_000, true);
+    assert!(socket.readable && took < Duration::from_secs(10));
     answering.join().unwrap();
+}
 
-    let (_socket, waiter, _server) = self::pair();
-    let soon = |new: Option<u8>| match &mut *lock(&waiter.state) {
-        State::Polled(socket) => std::mem::replace(&mut socket.soon, new.unwrap_or_default()),
-        _ => panic!("in its reactor"),
-    };
-    soon(Some(STREAK));
-    waiter.sleep_first();
-    assert_eq!(soon(None), 0);
+#[test]
+fn only_what_is_run_next_may_wait_awake() {
+    let (mut socket, waiter, mut server) = pair();
+    server.write_all(b"x").unwrap();
+    waiter.stay_awake();
+    assert!(waiter.awake.load(Ordering::Relaxed));
+    assert!(waiter.run(soon(), socket.read_u8()).is_some());
+    assert!(!waiter.awake.load(Ordering::Relaxed));
 }

@@ -189,12 +189,18 @@ fn several_are_asked_at_once_and_answered_in_their_order() {
         let (tags, found) = ask_all(&mut pair, (["SELECT 1"], false), &answer.concat(), 5);
         assert_eq!((&*tags, texts(found.ok().unwrap())), (known, vec!["2".to_owned()]));
     }
+    let refused = error("ERROR", "22P02");
+    // The end of the transaction, which nobody else has a part in.
+    let answer = [&answers[2][..], &error("ERROR", "40001"), &ready()].concat();
+    let (_, found) = ask(&mut pair(), ("SELECT 1", false), &[&parsed[..], &answer].concat(), 5);
+    assert!(failure(found).starts_with("Query("));
     // Nobody is given the answer to another question.
     for senseless in [
         vec![&answers[2][..]],
         vec![&answers[2], &answers[2], &answers[2]],
         vec![&answers[2], &bound],
         vec![&bound, &bound, &two, &done],
+        vec![&answers[2], &answers[2], &answers[2], &refused],
         vec![&answers[2], &two, &done],
     ] {
         let mut pair = pair();
