@@ -1,22 +1,9 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::store::tests::DIALECT;
 
-const ANY: Dialect = Dialect {
-    quote: '"',
-    text: "text",
-    placeholder: |n| format!("${n}"),
-    numbered: true,
-    up_to: |column, length| format!("UP_TO({column}, {length})"),
-    list: |item, from| format!("LIST({item} {from})"),
-    concat: |parts| parts.join(" || "),
-    as_text: None,
-    ignoring_case: |column, placeholder| format!("{column} LIKE {placeholder}"),
-    by_pattern: true,
-    in_utc: None,
-    uuids_are_texts: false,
-    marked: false,
-};
+const ANY: Dialect = Dialect { placeholder: |n| format!("${n}"), numbered: true, ..DIALECT };
 
 fn sql(words: &[&str], wants: &Wants) -> String {
     ANY.select(&UserModel::parse(words).unwrap(), wants, Sought::Name("a"), None).sql
