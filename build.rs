@@ -82,6 +82,7 @@ fn bindings(flags: &[String]) -> Result<(), String> {
         "ap_retained_data_(create|get)",
         "ap_state_query",
         "apr_global_mutex_(child_init|lockfile|trylock|unlock)",
+        "apr_palloc",
         "apr_pool_cleanup_null",
         "apr_pool_cleanup_register",
         "apr_pool_(create_ex|destroy)",

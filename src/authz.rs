@@ -25,7 +25,7 @@ pub trait Rule {
     fn check(words: &[Option<&str>]) -> Result<(), String>;
 
     /// Whether `user`, who is active, is what `words` demand.
-    fn met(user: &User, words: &[&str]) -> bool;
+    fn met(user: &User, words: &[impl AsRef<str>]) -> bool;
 }
 
 /// `Require django-group NAME …`: any of Django's groups, spelt exactly as Django has it.
@@ -45,8 +45,8 @@ impl Rule for Group {
         Ok(())
     }
 
-    fn met(user: &User, words: &[&str]) -> bool {
-        words.iter().any(|word| user.groups.iter().any(|group| group == word))
+    fn met(user: &User, words: &[impl AsRef<str>]) -> bool {
+        words.iter().any(|word| user.groups.iter().any(|group| group == word.as_ref()))
     }
 }
 
@@ -61,7 +61,7 @@ impl Rule for Staff {
         no_words(words)
     }
 
-    fn met(user: &User, _: &[&str]) -> bool {
+    fn met(user: &User, _: &[impl AsRef<str>]) -> bool {
         user.is_staff
     }
 }
@@ -77,7 +77,7 @@ impl Rule for Superuser {
         no_words(words)
     }
 
-    fn met(user: &User, _: &[&str]) -> bool {
+    fn met(user: &User, _: &[impl AsRef<str>]) -> bool {
         user.is_superuser
     }
 }
@@ -110,8 +110,8 @@ impl Rule for Permission {
         Ok(())
     }
 
-    fn met(user: &User, words: &[&str]) -> bool {
-        words.iter().any(|word| user.has_perm(word))
+    fn met(user: &User, words: &[impl AsRef<str>]) -> bool {
+        words.iter().any(|word| user.has_perm(word.as_ref()))
     }
 }
 
@@ -181,6 +181,8 @@ pub fn enough_words(query: &Query, words: usize) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    const NO_WORDS: &[&str] = &[];
+
     #[test]
     fn a_group_is_met_by_its_exact_name() {
         let user = User {
@@ -200,11 +202,11 @@ mod tests {
     fn staff_superusers_and_permissions_imply_nothing_of_each_other() {
         let staff = User { is_active: true, is_staff: true, ..User::default() };
         let superuser = User { is_active: true, is_superuser: true, ..User::default() };
-        assert!(Staff::met(&staff, &[]) && !Staff::met(&superuser, &[]));
-        assert!(Superuser::met(&superuser, &[]) && !Superuser::met(&staff, &[]));
+        assert!(Staff::met(&staff, NO_WORDS) && !Staff::met(&superuser, NO_WORDS));
+        assert!(Superuser::met(&superuser, NO_WORDS) && !Superuser::met(&staff, NO_WORDS));
         assert!(Permission::met(&superuser, &["any.thing"]));
         assert!(!Permission::met(&staff, &["admin.view_logentry"]));
-        assert!(!Permission::met(&superuser, &[]));
+        assert!(!Permission::met(&superuser, NO_WORDS));
         assert!(!Group::met(&superuser, &["any"]));
     }
 

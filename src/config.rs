@@ -25,6 +25,7 @@ use crate::session::Clock;
 use crate::store::Database;
 use crate::user::{Export, UserModel, Wants};
 use std::ffi::CStr;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
 
 /// What a row of the table keeps of its directive in each section.
@@ -42,6 +43,12 @@ pub trait Field: Default {
 /// A value that a section sets, sets back to the default, or leaves to the section around it.
 #[derive(Debug)]
 pub struct Setting<T>(Option<Option<Arc<T>>>);
+
+impl<T> Clone for Setting<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T> Default for Setting<T> {
     fn default() -> Self {
@@ -82,6 +89,12 @@ pub struct Named<T> {
     /// Whether the section wants none of those around it.
     forgets: bool,
     values: Vec<(String, Arc<T>)>,
+}
+
+impl<T> Clone for Named<T> {
+    fn clone(&self) -> Self {
+        Self { forgets: self.forgets, values: self.values.clone() }
+    }
 }
 
 impl<T> Default for Named<T> {
@@ -168,7 +181,59 @@ impl Directive {
     }
 }
 
+/// What a section says; merged from the server down to the innermost section.
+#[derive(Debug, Clone)]
+pub struct Config {
+    settings: Arc<Settings>,
+    /// Whether AuthGroupFile, which is not ours, is set too.
+    pub group_file: bool,
+    /// What the Require lines of this place ask of a user's row, so that it comes with it.
+    pub wants: Wants,
+}
+
+/// Of all sections without a directive of ours: those with a Require line alone.
+static UNSET: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { settings: Arc::clone(&UNSET), group_file: false, wants: Wants::NOTHING }
+    }
+}
+
+impl Deref for Config {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl DerefMut for Config {
+    fn deref_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
 impl Config {
+    /// The settings of an inner section, `add`, over those around it, `base`: httpd asks for them at
+    /// every request of a place that is in both.
+    pub fn merge(base: &Self, add: &Self) -> Self {
+        let settings = if Arc::ptr_eq(&add.settings, &UNSET) {
+            Arc::clone(&base.settings)
+        } else if Arc::ptr_eq(&base.settings, &UNSET) {
+            Arc::clone(&add.settings)
+        } else {
+            Arc::new(Settings::merge(&base.settings, &add.settings))
+        };
+        Self {
+            settings,
+            group_file: base.group_file || add.group_file,
+            wants: base.wants.or(&add.wants),
+        }
+    }
+}
+
+impl Settings {
     /// Whether this section names another database than the one around it: then the password there
     /// is not for this one's server.
     fn changes_database(&self, base: &Self) -> bool {
@@ -196,6 +261,9 @@ impl Config {
         }
     }
 
+}
+
+impl Config {
     /// What the Require lines of this place and its variables ask of a user's row.
     pub fn asks(&self) -> Wants {
         let mut wants = match self.export.get() {
@@ -239,24 +307,15 @@ impl Config {
 macro_rules! directives {
     ($($name:literal $syntax:literal = $default:literal $($once:ident)?, $help:literal =>
         $field:ident: $type:ty;)*) => {
-        /// What a section says; merged from the server down to the innermost section.
-        #[derive(Debug, Default)]
-        pub struct Config {
+        /// What the directives of a section say.
+        #[derive(Debug, Default, Clone)]
+        pub struct Settings {
             $(#[doc = $default] pub $field: $type,)*
-            /// Whether AuthGroupFile, which is not ours, is set too.
-            pub group_file: bool,
-            /// What the Require lines of this place ask of a user's row, so that it comes with it.
-            pub wants: Wants,
         }
 
-        impl Config {
-            /// The settings of an inner section, `add`, over those around it, `base`.
-            pub fn merge(base: &Self, add: &Self) -> Self {
-                let mut merged = Self {
-                    $($field: Field::merge(&base.$field, &add.$field),)*
-                    group_file: base.group_file || add.group_file,
-                    wants: base.wants.or(&add.wants),
-                };
+        impl Settings {
+            fn merge(base: &Self, add: &Self) -> Self {
+                let mut merged = Self { $($field: Field::merge(&base.$field, &add.$field),)* };
                 if add.password.0.is_none() && add.changes_database(base) {
                     merged.password = Setting::default();
                 }

@@ -286,12 +286,10 @@ fn is_password_usable(encoded: &str) -> bool {
 /// The name of the algorithm that `encoded` says it is of, as Django's `identify_hasher` finds it.
 /// It may be any text.
 fn identify_hasher(encoded: &str) -> &str {
-    let characters = encoded.chars().count();
-    if (characters == 32 && !encoded.contains('$'))
-        || (characters == 37 && encoded.starts_with("md5$$"))
-    {
+    let has = |characters| encoded.chars().count() == characters;
+    if (!encoded.contains('$') && has(32)) || (encoded.starts_with("md5$$") && has(37)) {
         "unsalted_md5"
-    } else if characters == 46 && encoded.starts_with("sha1$$") {
+    } else if encoded.starts_with("sha1$$") && has(46) {
         "unsalted_sha1"
     } else {
         encoded.split('$').next().unwrap_or_default()

@@ -129,7 +129,6 @@ pub(super) fn judge<R: Rule>(
     line: &Line,
 ) -> Result<bool, Error> {
     let words = line.words(request)?;
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Ok(user(request, name, &R::WANTS)?.is_some_and(|(_, user)| R::met(&user, &words)))
 }
 

@@ -88,8 +88,8 @@ pub(super) fn begin(server: Server, verified: Option<Verified>) {
 /// Where no database is in reach, or no such query as the user model names.
 pub(super) fn site(config: Option<&Config>) -> Result<Arc<KnownSite>, Error> {
     let config = config.ok_or(Error::NoDatabase)?;
-    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let child = child.ok_or(Error::NoDatabase)?;
+    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner);
+    let child = child.as_ref().ok_or(Error::NoDatabase)?;
     let database = config.database.get().ok_or(Error::NoDatabase)?;
     let password = config.password.get();
     let model = user_model(config);

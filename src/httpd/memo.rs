@@ -8,6 +8,7 @@ use crate::hashers::Hashers;
 use crate::query::Query;
 use crate::store::Patience;
 use crate::user::{User, Wants};
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -16,7 +17,8 @@ use zeroize::Zeroizing;
 #[derive(Default)]
 pub(super) struct Memo {
     granted: RefCell<Option<Granted>>,
-    verified: RefCell<Vec<Verified>>,
+    /// Seldom more than one.
+    verified: RefCell<SmallVec<[Verified; 1]>>,
     looked_up: RefCell<Vec<LookedUp>>,
     /// Which queries had a row.
     pub(super) rows: Answers<bool>,
@@ -35,7 +37,8 @@ pub(super) struct Memo {
 }
 
 struct Granted {
-    name: Vec<u8>,
+    /// As the request calls him; `None` where the row does too.
+    name: Option<Vec<u8>>,
     site: Arc<KnownSite>,
     user: Arc<User>,
 }
@@ -43,9 +46,22 @@ struct Granted {
 struct Verified {
     site: Arc<KnownSite>,
     hashers: Arc<Hashers>,
-    username: Vec<u8>,
-    password: Zeroizing<Vec<u8>>,
+    /// The name and behind it the password.
+    sent: Zeroizing<Vec<u8>>,
+    name: usize,
     decision: Decision,
+}
+
+impl Verified {
+    fn is(&self, username: &[u8], password: &[u8]) -> bool {
+        self.sent.split_at_checked(self.name) == Some((username, password))
+    }
+}
+
+impl Granted {
+    fn is(&self, name: &[u8]) -> bool {
+        self.name.as_deref().unwrap_or(self.user.username.as_bytes()) == name
+    }
 }
 
 /// A cookie that was read.
@@ -68,7 +84,7 @@ impl Memo {
     /// The user whom we let in and his site, as long as the request is still that user's.
     pub(super) fn granted(&self, name: &[u8]) -> Option<(Arc<KnownSite>, Arc<User>)> {
         let granted = self.granted.borrow();
-        let known = granted.as_ref().filter(|granted| granted.name == name)?;
+        let known = granted.as_ref().filter(|granted| granted.is(name))?;
         Some((Arc::clone(&known.site), Arc::clone(&known.user)))
     }
 
@@ -85,8 +101,9 @@ impl Memo {
     /// Keeps the user of this very request, which calls him `name`: one that another request of the chain was granted may
     /// be a namesake at another site.
     pub(super) fn grant(&self, name: &[u8], site: &Arc<KnownSite>, user: &Arc<User>) {
+        let name = (name != user.username.as_bytes()).then(|| name.to_vec());
         let (site, user) = (Arc::clone(site), Arc::clone(user));
-        self.granted.replace(Some(Granted { name: name.to_vec(), site, user }));
+        self.granted.replace(Some(Granted { name, site, user }));
     }
 
     /// What these credentials were found to be at this site.
@@ -101,8 +118,7 @@ impl Memo {
         let known = verified.iter().find(|known| {
             Arc::ptr_eq(&known.site, site)
                 && Arc::ptr_eq(&known.hashers, hashers)
-                && known.username == username
-                && *known.password == password
+                && known.is(username, password)
         })?;
         Some(known.decision.clone())
     }
@@ -119,8 +135,8 @@ impl Memo {
         self.verified.borrow_mut().push(Verified {
             site: Arc::clone(site),
             hashers: Arc::clone(hashers),
-            username: username.to_vec(),
-            password: Zeroizing::new(password.to_vec()),
+            sent: Zeroizing::new([username, password].concat()),
+            name: username.len(),
             decision: decision.clone(),
         });
     }

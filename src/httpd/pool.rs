@@ -4,6 +4,9 @@ use super::ffi;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 
+/// What APR aligns all memory of a pool to (`APR_ALIGN_DEFAULT`, `apr_general.h`).
+const ALIGNMENT: usize = 8;
+
 /// A pool that httpd handed to a callback.
 #[derive(Clone, Copy)]
 pub(super) struct Pool<'a> {
@@ -27,24 +30,26 @@ impl<'a> Pool<'a> {
     pub(super) fn allocate<T>(self, value: T) -> *mut T {
         extern "C" fn drop_value<T>(value: *mut c_void) -> ffi::apr_status_t {
             super::guard((), || {
-                // SAFETY: the pointer is the one that `allocate` took from a box, and a pool runs
-                // each cleanup once.
-                drop(unsafe { Box::from_raw(value.cast::<T>()) });
+                // SAFETY: `allocate` wrote the value there, a pool runs each cleanup once, and gives
+                // its memory back after all of them.
+                unsafe { value.cast::<T>().drop_in_place() };
             });
             ffi::APR_SUCCESS as c_int
         }
-        let value = Box::into_raw(Box::new(value));
-        // SAFETY: `new`; the cleanup is the value's end. A child that execs must not drop what the
-        // parent owns, hence the null cleanup.
+        const { assert!(align_of::<T>() <= ALIGNMENT) };
+        // SAFETY: `new`; the memory is large enough, aligned, and nobody else's. The cleanup is the
+        // value's end. A child that execs must not drop what the parent owns, hence the null cleanup.
         unsafe {
+            let place = ffi::apr_palloc(self.raw, size_of::<T>()).cast::<T>();
+            place.write(value);
             ffi::apr_pool_cleanup_register(
                 self.raw,
-                value.cast(),
+                place.cast(),
                 Some(drop_value::<T>),
                 Some(ffi::apr_pool_cleanup_null),
             );
+            place
         }
-        value
     }
 
     /// Copies `text` into the pool, as a C string.

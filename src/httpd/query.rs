@@ -9,6 +9,7 @@ use crate::authz::{self, QUERY};
 use crate::error::Error;
 use crate::query::check_name;
 use crate::user::Wants;
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_void};
 
 static PROVIDER: Provider = Provider(ffi::authz_provider {
@@ -76,7 +77,7 @@ extern "C" fn check_authorization(
 fn judge(request: &Request<'_>, name: &[u8], asked: &Asked) -> Result<bool, Error> {
     let config = request.config().ok_or(Error::NoDatabase)?;
     let query = child::query(config, &asked.name)?;
-    let words = asked.words.values(request)?;
+    let words: Vec<_> = asked.words.values(request)?.into_iter().map(Cow::into_owned).collect();
     let Some((site, user)) = user(request, name, &Wants::NOTHING)? else { return Ok(false) };
     let mut values = vec![user.id.clone(), user.username.clone()];
     values.extend(words.iter().cloned());

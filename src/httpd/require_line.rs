@@ -10,6 +10,7 @@ use crate::authz::Rule;
 use crate::config::Config;
 use crate::error::Error;
 use crate::user::Wants;
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
@@ -167,13 +168,15 @@ impl Line {
     }
 
     /// The words for this request, each at its place.
-    pub(super) fn values(&self, request: &Request<'_>) -> Result<Vec<String>, Error> {
+    pub(super) fn values<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
         self.words.iter().map(|word| word.evaluate(request)).collect()
     }
 
     /// The words for this request; an expression that comes to nothing is none.
-    pub(super) fn words(&self, request: &Request<'_>) -> Result<Vec<String>, Error> {
-        Ok(self.values(request)?.into_iter().filter(|word| !word.is_empty()).collect())
+    pub(super) fn words<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
+        let mut words = self.values(request)?;
+        words.retain(|word| !word.is_empty());
+        Ok(words)
     }
 }
 
@@ -185,9 +188,9 @@ impl Word {
         }
     }
 
-    fn evaluate(&self, request: &Request<'_>) -> Result<String, Error> {
+    fn evaluate<'a>(&'a self, request: &Request<'a>) -> Result<Cow<'a, str>, Error> {
         let expression = match self {
-            Self::Literal(word) => return Ok(word.clone()),
+            Self::Literal(word) => return Ok(word.into()),
             Self::Expression(expression) => *expression,
         };
         let mut error = ptr::null();
@@ -198,7 +201,7 @@ impl Word {
             (bytes(text), bytes(error))
         };
         if error.is_empty() {
-            Ok(String::from_utf8_lossy(text).into_owned())
+            Ok(String::from_utf8_lossy(text))
         } else {
             Err(Error::Expression(String::from_utf8_lossy(error).into_owned()))
         }
