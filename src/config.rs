@@ -260,7 +260,6 @@ impl Settings {
             _ => &sessions.clock,
         }
     }
-
 }
 
 impl Config {

@@ -138,6 +138,27 @@ fn a_password_without_use_is_refused() {
 }
 
 #[test]
+fn sections_without_a_directive_share_what_is_around_them() {
+    let unset = Config { wants: Wants::GROUPS, ..Config::default() };
+    let outer = config(&[
+        ("AuthDjangoDatabase", &["sqlite:/srv/db"]),
+        ("AuthDjangoQuery", &["a", "SELECT 1"]),
+    ]);
+    for (base, add) in [(&outer, &unset), (&unset, &outer)] {
+        let mut merged = Config::merge(base, add);
+        assert!(Arc::ptr_eq(&merged.settings, &outer.settings) && merged.wants.groups);
+        // What is set there is set nowhere else.
+        directive("AuthDjangoCacheTimeout").set(&mut merged, &["7"]).unwrap();
+        assert!(merged.cache_timeout.get().is_some() && merged.database.get().is_some());
+        assert!(outer.cache_timeout.get().is_none());
+    }
+    let forgets = config(&[("AuthDjangoQuery", &["default"])]);
+    let forgets = Config::merge(&Config::merge(&unset, &forgets), &unset);
+    assert!(Config::merge(&outer, &forgets).queries.get("a").is_none());
+    assert!(Config::default().queries.get("a").is_none());
+}
+
+#[test]
 fn a_group_file_is_noted_wherever_it_is_set() {
     let set = Config { group_file: true, ..Config::default() };
     for (base, add, expected) in [
