@@ -5,19 +5,14 @@ MANY = [(rule, who, 64) for rule in ("user", "group") for who in ("one", "crowd"
 
 
 def _rates(figures, ours, other, at):
-    """The lowest ratio of requests/s among these cells; what is not protected has no group."""
-    found = [
-        figures.ratio(("rate", ours, *where), ("rate", other, *(("user", *where[1:]) if other == "none" else where)))
-        for where in at
-    ]
+    """The lowest ratio of requests/s among these cells."""
+    found = [figures.ratio(("rate", ours, *where), ("rate", other, *where)) for where in at]
     return min((ratio for ratio in found if ratio is not None), default=None)
 
 
 def _cpu(figures, ours):
     """The most CPU time in µs that a request costs more than one without authentication."""
-    found = [
-        figures.difference(("cpu", ours, *where), ("cpu", "none", "user", *where[1:])) for where in MANY
-    ]
+    found = [figures.difference(("cpu", ours, *where), ("cpu", "none", *where)) for where in MANY]
     return max((1e6 * value for value in found if value is not None), default=None)
 
 

@@ -46,7 +46,7 @@ def rows(columns, figures):
                     how = f"{connections} connection{'s' * (connections > 1)}, {words}, {rule}"
                     yield what, f"{label}: {how}", [
                         cell(figures, (what, column.key, *at), show,
-                             ("rate", "none", "user", who, connections) if what == "rate" else None)
+                             ("rate", "none", *at) if what == "rate" else None)
                         for column in columns
                     ]
     for rule in ("user", "group"):
@@ -80,7 +80,7 @@ def summary(columns, figures):
             cell(figures, (what, column.key, rule, "one", 64), show, against)
             for what, rule, show, against in (
                 ("rate", "user", number, ("rate", "none", "user", "one", 64)),
-                ("rate", "group", number, ("rate", "none", "user", "one", 64)),
+                ("rate", "group", number, ("rate", "none", "group", "one", 64)),
                 ("p99", "user", seconds, None), ("cpu", "user", seconds, None),
             )
         ]
@@ -110,7 +110,9 @@ In parentheses: of the requests/s without authentication. Warm columns have ever
 compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and
 answer 64 users in turn instead of 1,000; their listings and checkouts are measured once. Where rows are kept, 1,000 users in
 turn have been asked for in the second before. Cells with 16 connections are of every fifth round. mod_dbd has a pool of 4
-connections, as this module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end.
+connections, as this module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end;
+verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
+backend, is a scheduling group of its own, unless autogroups are named above.
 pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.
 
 Requests/s of one user, with 64 connections and with one; queries for a user and for a group:

@@ -36,7 +36,8 @@ class Column:
 
     @property
     def rules(self):
-        return [rule for rule in ("user", "group") if getattr(self, rule) or (rule == "user" and self.key == "none")]
+        # What is not protected is measured beside each, too.
+        return [rule for rule in ("user", "group") if getattr(self, rule) or self.key == "none"]
 
     def path(self, rule):
         return self.place or f"/{rule}/file.txt"
