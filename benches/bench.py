@@ -1,13 +1,15 @@
 """`make bench`: this module against what an administrator has today, on real Apache, PostgreSQL and Django.
 
 The same file on the same machine, all columns in turn, ROUNDS times (10), CELL seconds (1) for each cell; medians go to
-target/bench/bench.md and bench.svg, each round's figures to bench.json. Needs root, as the tests do.
+target/bench/bench.md and bench.svg, each round's figures to bench.json. Needs root, as the tests do. While it runs, Linux makes no
+scheduling group of each session.
 """
 import contextlib
 import itertools
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,11 +83,17 @@ class Bench:
         for what, value in found.items():
             self.figures.add(number, value, what, column.key, rule, who, connections)
 
+    def in_turn(self, number):
+        """Those whose requests/s are compared close together, since the machine's own speed changes within a minute; there and
+        back, so that nobody is always the first."""
+        quick = [column for column in self.columns if column.kind != "hash"]
+        return quick[::-1 if number % 2 else 1] + [column for column in self.columns if column.kind == "hash"]
+
     def round(self, number):
         for connections, who, rule in itertools.product(CONNECTIONS, WHO, RULES):
             # Nothing is judged by 16: every fifth round is enough.
             if connections != 16 or number % 5 == 0:
-                for column in self.columns:
+                for column in self.in_turn(number):
                     if rule in column.rules:
                         self.cell(number, column, rule, who, connections)
             if connections == 1 and who == WHO[0] and rule == RULES[0]:
@@ -138,7 +146,11 @@ def main():
     if subprocess.run(["runuser", "-u", "www-data", "--", "test", "-x", VENV / "bin/python"]).returncode:
         raise SystemExit(f"bench: www-data cannot reach {VENV}: clone to a directory that every user may enter")
     figures = Figures(rounds)
+    # Ended like that, it still stops what it has started, and puts back what it has set.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(measure.one_scheduling_group())
         state = pathlib.Path(tempfile.mkdtemp(prefix="authnz-bench-"))
         stack.callback(shutil.rmtree, state)
         state.chmod(0o755)

@@ -1,11 +1,36 @@
 """What the kernel knows of httpd's children, and what the machine is."""
+import contextlib
 import os
 import pathlib
 import platform
 import re
 import subprocess
+import sys
 
 TICKS = os.sysconf("SC_CLK_TCK")
+AUTOGROUP = pathlib.Path("/proc/sys/kernel/sched_autogroup_enabled")
+
+
+@contextlib.contextmanager
+def one_scheduling_group():
+    """All that is started from now on, as services in systemd's slice are: Linux would else make a group of each session, and
+    each PostgreSQL backend is one (README, Speed). A setting of the whole machine, which is put back."""
+    before = AUTOGROUP.read_text().strip() if AUTOGROUP.exists() else "0"
+    if before != "0":
+        try:
+            AUTOGROUP.write_text("0")
+        except OSError as error:
+            print(f"bench: scheduling groups stay: {error}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        if before != "0":
+            with contextlib.suppress(OSError):
+                AUTOGROUP.write_text(before)
+
+
+def has_groups():
+    return AUTOGROUP.exists() and AUTOGROUP.read_text().strip() != "0"
 
 
 def cpu_seconds(server):
@@ -42,5 +67,5 @@ def machine(django, iterations, program, postgres):
     return (
         f"{cpu()[0]}, {os.cpu_count()} cores{', SHA-NI' * has_sha()}{', AVX-512' * has_avx512()}; "
         f"Linux {platform.release()}, {httpd}, PostgreSQL {postgres.split()[0]}, Django {django} with {int(iterations):,} "
-        f"iterations, Python {platform.python_version()}; load average before {os.getloadavg()[0]:.1f}"
+        f"iterations, Python {platform.python_version()}{', autogroups' * has_groups()}; load average before {os.getloadavg()[0]:.1f}"
     )
