@@ -27,7 +27,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Moves `value` into the pool, which drops it when it is cleared or destroyed.
-    pub(super) fn allocate<T>(self, value: T) -> *mut T {
+    pub(super) fn allocate<T: 'static>(self, value: T) -> *mut T {
         extern "C" fn drop_value<T>(value: *mut c_void) -> ffi::apr_status_t {
             super::guard((), || {
                 // SAFETY: `allocate` wrote the value there, a pool runs each cleanup once, and gives
@@ -37,8 +37,8 @@ impl<'a> Pool<'a> {
             ffi::APR_SUCCESS as c_int
         }
         const { assert!(align_of::<T>() <= ALIGNMENT) };
-        // SAFETY: `new`; the memory is large enough, aligned, and nobody else's. The cleanup is the
-        // value's end. A child that execs must not drop what the parent owns, hence the null cleanup.
+        // SAFETY: `new`; the memory is large enough, aligned, and nobody else's: where there is none,
+        // httpd's pools end the process. The cleanup is the value's end. A child that execs must not drop what the parent owns, hence the null cleanup.
         unsafe {
             let place = ffi::apr_palloc(self.raw, size_of::<T>()).cast::<T>();
             place.write(value);

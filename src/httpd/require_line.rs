@@ -85,7 +85,11 @@ impl<'a> Command<'a> {
     ///
     /// # Safety
     /// `place` is where httpd asked for the result.
-    pub(super) unsafe fn accept<T>(&self, parsed: T, place: *mut *const c_void) -> *const c_char {
+    pub(super) unsafe fn accept<T: 'static>(
+        &self,
+        parsed: T,
+        place: *mut *const c_void,
+    ) -> *const c_char {
         valid_user::seen(self);
         // SAFETY: the caller's promise.
         unsafe { *place = self.pool.allocate(parsed).cast() };
