@@ -19,8 +19,9 @@ static LINE: OnceLock<&'static Line> = OnceLock::new();
 
 static LIMITS: Mutex<Option<Limits>> = Mutex::new(None);
 
-/// How much less urgent than a request a hash is (`nice`).
-const NICE: libc::c_int = 10;
+/// How much less urgent than a request a hash is (`nice`): with 10, who floods and is refused at once
+/// leaves it too little of a busy processor, and serves nobody else sooner.
+const NICE: libc::c_int = 5;
 
 /// How long a hash asks to run at a time, in nanoseconds: the most that Linux takes. From 6.12 on, who
 /// wakes and is due need not wait for the end of a longer slice than its own; else it would, twice for
