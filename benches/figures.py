@@ -14,8 +14,12 @@ class Figures:
 
     def of(self, *key):
         """The median, None without a value."""
-        found = [value for value in self.values.get(key, {}).values() if value is not None]
+        found = self.all(*key)
         return statistics.median(found) if found else None
+
+    def all(self, *key):
+        """What each round found, as far as it found something."""
+        return [value for value in self.values.get(key, {}).values() if value is not None]
 
     def late(self, *key):
         """Whether it was tried, and took too long."""

@@ -40,6 +40,31 @@ pub struct Site {
     pub owners: Owners,
 }
 
+impl Site {
+    /// Who has this name, as `Store::get_by_natural_key`.
+    pub(crate) fn get_by_natural_key(
+        &self,
+        wants: &Wants,
+        username: &str,
+        patience: &Patience,
+    ) -> Result<Found, Error> {
+        let Self { store, model, stale, .. } = self;
+        let found = patience
+            .ask(&**store, |deadline| store.get_by_natural_key(model, wants, username, deadline))?;
+        stale.heed_name(username, &found);
+        Ok(found)
+    }
+
+    /// Who has this primary key, as `Store::get_by_id`.
+    fn get_by_id(&self, wants: &Wants, id: &str, patience: &Patience) -> Result<Found, Error> {
+        let Self { store, model, stale, .. } = self;
+        let found =
+            patience.ask(&**store, |deadline| store.get_by_id(model, wants, id, deadline))?;
+        stale.heed_id(id, &found);
+        Ok(found)
+    }
+}
+
 /// The answer to a name and a password.
 #[derive(Debug, Clone)]
 pub enum Decision {
@@ -153,15 +178,12 @@ pub fn check_password(
     password: &str,
     patience: &Patience,
 ) -> Result<Decision, Error> {
-    let store = &*site.store;
-    let found = patience
-        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline));
     let password = password.as_bytes();
-    let found = match found {
+    let found = match site.get_by_natural_key(wants, username, patience) {
         Ok(found) => found,
         Err(error) => {
-            // An error of SQL is an answer: the database is not away.
-            let away = matches!(error, Error::Unavailable { .. });
+            // An error of SQL is an answer, and who answers others is not away.
+            let away = matches!(error, Error::Unavailable { overloaded: false, .. });
             let bridge = || verifier.bridge(site, wants, username, password);
             let (user, proof) = away.then(bridge).flatten().ok_or(error)?;
             return Ok(Decision::Granted(user, proof));
@@ -173,16 +195,10 @@ pub fn check_password(
                 verifier.note(site, username, password, &user);
                 Decision::Granted(user, proof)
             }
-            (refused, _) => {
-                verifier.forget(site, username, Some(&user));
-                Decision::Denied(match refused {
-                    Verdict::Refused(refusal) => Reason::Refused(refusal),
-                    _ => Reason::WrongPassword,
-                })
-            }
+            (Verdict::Refused(refusal), _) => Decision::Denied(Reason::Refused(refusal)),
+            _ => Decision::Denied(Reason::WrongPassword),
         },
         Err(reason) => {
-            verifier.forget(site, username, None);
             verifier.spend(site, username, password)?;
             match reason {
                 Reason::Ambiguous => Decision::Denied(reason),
@@ -205,10 +221,7 @@ pub fn realm_hash(
     realm: &str,
     patience: &Patience,
 ) -> Result<RealmHash, Error> {
-    let store = &*site.store;
-    let found = patience
-        .ask(store, |deadline| store.get_by_natural_key(&site.model, wants, username, deadline))?;
-    let user = match active(found) {
+    let user = match active(site.get_by_natural_key(wants, username, patience)?) {
         Ok(user) => user,
         Err(Reason::Ambiguous) => return Ok(RealmHash::Denied(Reason::Ambiguous)),
         Err(reason) => return Ok(RealmHash::UserNotFound(reason)),
@@ -216,7 +229,7 @@ pub fn realm_hash(
     // The name as it was sent is the one that the client has hashed.
     let values = Values { user_id: &user.id, username, realm, ..Values::default() };
     let value = patience
-        .ask(store, |deadline| store.value(query, &values, deadline))
+        .ask(&*site.store, |deadline| site.store.value(query, &values, deadline))
         .map_err(|error| error.of_query(query_name))?;
     Ok(match value {
         None => RealmHash::UserNotFound(Reason::NoRealmHash),

@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::authn::Site;
 use crate::error::Error;
 use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
-use crate::user::{User, UserModel, Wants};
+use crate::user::{User, Wants};
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -121,15 +122,12 @@ impl Rule for Permission {
 /// # Errors
 /// When the database gave no answer in the time that the request has for it.
 pub fn groups_for_user(
-    store: &dyn Store,
-    model: &Arc<UserModel>,
+    site: &Site,
     wants: &Wants,
     username: &str,
     patience: &Patience,
 ) -> Result<Option<Arc<User>>, Error> {
-    let found = patience
-        .ask(store, |deadline| store.get_by_natural_key(model, wants, username, deadline))?;
-    Ok(match found {
+    Ok(match site.get_by_natural_key(wants, username, patience)? {
         Found::One(user) if user.is_active => Some(user),
         _ => None,
     })

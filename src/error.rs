@@ -15,6 +15,8 @@ pub enum Error {
         database: String,
         /// The cause and, where one is known, the remedy.
         reason: String,
+        /// It has just answered others: too many ask, and it is not away.
+        overloaded: bool,
     },
     /// The database answered with an error.
     #[error("database {database}: {reason}")]

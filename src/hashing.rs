@@ -10,7 +10,7 @@ pub use turns::{PLACES, Place, Turns};
 
 use crate::cache::Id;
 use crate::error::Error;
-use crate::hashers::pbkdf2::{Abandoned, Batch, Job, Pace, Spawn, Ticket};
+use crate::hashers::pbkdf2::{Batch, Job, Pace, Spawn, Ticket};
 use crate::hashers::{Crew, Derived, Stopped, Verdict, Work};
 use flight::Flights;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,19 +77,19 @@ impl From<Busy> for Error {
 }
 
 impl Hashing {
-    /// For a child of `serving` threads, one of `children`, of which at most half wait for hashes, so
-    /// that the others serve whoever is verified. `spawn` starts threads of a lower priority.
+    /// For a child of `serving` threads, of which at most half wait for hashes, so that the others serve
+    /// whoever is verified. `spawn` starts threads of a lower priority.
     pub fn new(
         limits: Limits,
         serving: usize,
-        children: usize,
         turns: Option<Arc<Turns>>,
         spawn: Box<Spawn>,
         trim: fn(),
     ) -> Self {
         let single = serving <= 1 && turns.is_some();
         let threads = if single { 1 } else { limits.threads };
-        let paced = turns.clone().filter(|_| !single && children > 1);
+        // Even an only child: at a graceful restart there is another one before it.
+        let paced = turns.clone().filter(|_| !single);
         let pace = paced.map(|turns| -> Box<Pace> { Box::new(move || Box::new(turns.pace())) });
         Self {
             batch: Batch::new(threads, spawn, pace),
@@ -154,20 +154,20 @@ struct Admitted<'a> {
 impl Crew for Admitted<'_> {
     fn pbkdf2_sha256(&self, password: &[u8], salt: &[u8], iterations: u32) -> Derived {
         let job = Job::new(password, salt, iterations);
-        // Whoever waits is there until the end, and work for nobody must not be told from other.
-        let ticket = self.hashing.batch.submit(job, Abandoned::Finished);
-        Ok(self.outcome(&ticket)?)
+        Ok(self.outcome(&self.hashing.batch.submit(job))?)
     }
 
     fn work(&self, memory: u32, work: Work) -> Derived {
         let turns = self.hashing.turns.as_ref().filter(|_| memory > 0);
-        let _turn = turns
+        let turn = turns
             .map(|turns| turns.enter(memory, self.deadline))
             .transpose()
             .map_err(|_| Stopped::TimedOut)?;
         let outcome = Arc::new(OnceLock::new());
         let (place, trim) = (Arc::clone(&outcome), self.hashing.trim);
         let ticket = self.hashing.batch.run(Box::new(move || {
+            // As long as the work takes, though nobody may wait for it so long.
+            let _turn = turn;
             let derived = work();
             if memory > 0 {
                 trim();

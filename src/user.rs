@@ -44,6 +44,27 @@ impl User {
         self.is_active
             && (self.is_superuser || self.permissions.iter().any(|has| has == permission))
     }
+
+    /// Whether nothing that both rows say of a user differs.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let same = |one: &[String], other: &[String]| {
+            one.len() == other.len() && one.iter().all(|name| other.contains(name))
+        };
+        let both = |of: fn(&Wants) -> bool| of(&self.known) && of(&other.known);
+        (&self.id, &self.username, self.is_active) == (&other.id, &other.username, other.is_active)
+            && self.password == other.password
+            && (!both(|known| known.groups) || same(&self.groups, &other.groups))
+            && (!both(|known| known.flags)
+                || (self.is_staff, self.is_superuser) == (other.is_staff, other.is_superuser))
+            && (!both(|known| known.permissions) || same(&self.permissions, &other.permissions))
+            && self.named_columns().all(|(name, value)| {
+                other.named_columns().all(|(theirs, other)| theirs != name || other == value)
+            })
+    }
+
+    fn named_columns(&self) -> impl Iterator<Item = (&String, &Option<String>)> {
+        self.known.columns.iter().zip(&self.columns)
+    }
 }
 
 /// What a place asks of a user beyond what a login takes.

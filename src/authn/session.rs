@@ -118,6 +118,9 @@ impl Asked<'_> {
         let (row, found) = self.patience.ask(&**store, |deadline| {
             store.session(model, self.wants, key.as_str(), owner.as_deref(), deadline)
         })?;
+        if let Found::One(user) = &found {
+            self.site.stale.heed(user);
+        }
         let claims = match self.claims_of_row(row.as_deref()) {
             Ok(claims) => claims,
             Err(refusal) => {
@@ -156,9 +159,7 @@ impl Asked<'_> {
     }
 
     fn user(&self, claims: &Claims) -> Result<Found, Error> {
-        let Site { store, model, .. } = self.site;
-        let id = claims.user_id.text();
-        self.patience.ask(&**store, |deadline| store.get_by_id(model, self.wants, id, deadline))
+        self.site.get_by_id(self.wants, claims.user_id.text(), self.patience)
     }
 }
 

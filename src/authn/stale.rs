@@ -6,34 +6,41 @@
 use super::{Proof, Site, Verifier};
 use crate::cache::{Claim, Id};
 use crate::hashers::Stored;
+use crate::store::Found;
 use crate::user::{User, Wants};
 use quick_cache::sync::Cache;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Users of one site that a child remembers.
 const MOST: usize = 4096;
 
-/// Those of one site whom this child has let in, by the name that they came with.
+/// What is remembered of one site, once somebody was let in who may be served from it.
+#[derive(Default)]
 pub struct Stale {
-    last: LazyLock<Cache<Box<str>, Last>>,
+    kept: OnceLock<Kept>,
     /// How often the database had answered, and one more, when an outage was last told of.
     told: AtomicU64,
 }
 
-#[derive(Clone)]
-struct Last {
-    user: Arc<User>,
-    /// The user, as that row has him, with his password.
-    credentials: Id,
-    verified: Instant,
+struct Kept {
+    /// By the name that they came with.
+    logins: Cache<Box<str>, Login>,
+    /// What was last read of those, by their primary key: places ask for different things, and one
+    /// row is kept for each of them, as far as it was not overtaken.
+    rows: Cache<Box<str>, SmallVec<[Arc<User>; 1]>>,
 }
 
-impl Default for Stale {
-    fn default() -> Self {
-        Self { last: LazyLock::new(|| Cache::new(MOST)), told: AtomicU64::new(0) }
-    }
+/// Somebody was let in.
+#[derive(Clone)]
+struct Login {
+    /// His primary key.
+    id: Box<str>,
+    /// Him, as the row had him, with his password.
+    credentials: Id,
+    verified: Instant,
 }
 
 impl Stale {
@@ -41,6 +48,61 @@ impl Stale {
     /// has answered so often and no more (`Store::answers`).
     pub fn is_news(&self, answers: u64) -> bool {
         self.told.swap(answers + 1, Ordering::Relaxed) != answers + 1
+    }
+
+    /// Whoever has this name now, by whatever place has read it.
+    pub(super) fn heed_name(&self, username: &str, found: &Found) {
+        let Some(kept) = self.kept.get() else { return };
+        let user = match found {
+            Found::One(user) => Some(user),
+            Found::Nobody | Found::Several => None,
+        };
+        let his = |login: &Login| user.is_some_and(|user| *user.id == *login.id);
+        if kept.logins.get(username).is_some_and(|login| !his(&login)) {
+            kept.logins.remove(username);
+        }
+        if let Some(user) = user {
+            kept.heed(user);
+        }
+    }
+
+    /// Whoever has this primary key now, likewise.
+    pub(super) fn heed_id(&self, id: &str, found: &Found) {
+        match found {
+            Found::One(user) => self.heed(user),
+            Found::Nobody | Found::Several => {
+                self.kept.get().map(|kept| kept.rows.remove(id));
+            }
+        }
+    }
+
+    pub(super) fn heed(&self, user: &Arc<User>) {
+        if let Some(kept) = self.kept.get() {
+            kept.heed(user);
+        }
+    }
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self { logins: Cache::new(MOST), rows: Cache::new(MOST) }
+    }
+
+    /// What was read of somebody counts, if he was ever let in.
+    fn heed(&self, user: &Arc<User>) {
+        let Some(rows) = self.rows.get(&*user.id) else { return };
+        if !user.is_active {
+            self.rows.remove(&*user.id);
+        } else if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
+            self.put(user, rows);
+        }
+    }
+
+    /// A row that says less than another one does not overtake it, unless they disagree.
+    fn put(&self, user: &Arc<User>, mut rows: SmallVec<[Arc<User>; 1]>) {
+        rows.retain(|row| !user.known.cover(&row.known) && user.agrees_with(row));
+        rows.push(Arc::clone(user));
+        self.rows.insert(user.id.as_str().into(), rows);
     }
 }
 
@@ -51,23 +113,14 @@ impl Verifier<'_> {
             return;
         }
         if let Some(credentials) = self.id(site, user, password) {
-            let last = Last { user: Arc::clone(user), credentials, verified: Instant::now() };
-            site.stale.last.insert(username.into(), last);
-        }
-    }
-
-    /// Forgets what was read of a user who was just refused, unless it is still so: `user` is the
-    /// active user of that name, if there is one.
-    pub(super) fn forget(&self, site: &Site, username: &str, user: Option<&User>) {
-        if self.stale.is_none() {
-            return;
-        }
-        if site.stale.last.get(username).is_some_and(|last| {
-            user.is_none_or(|user| {
-                (&user.id, &user.password) != (&last.user.id, &last.user.password)
-            })
-        }) {
-            site.stale.last.remove(username);
+            let kept = site.stale.kept.get_or_init(Kept::new);
+            let rows = kept.rows.get(&*user.id).unwrap_or_default();
+            if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
+                kept.put(user, rows);
+            }
+            let login =
+                Login { id: user.id.as_str().into(), credentials, verified: Instant::now() };
+            kept.logins.insert(username.into(), login);
         }
     }
 
@@ -80,12 +133,13 @@ impl Verifier<'_> {
         password: &[u8],
     ) -> Option<(Arc<User>, Proof)> {
         let lately: Duration = self.stale?;
-        let last = site.stale.last.get(username)?;
-        let accepted = matches!(self.hashers.read(&last.user.password), Stored::Candidate(_));
-        let same = self.id(site, &last.user, password)? == last.credentials;
-        let known = last.user.known.cover(wants);
-        (accepted && same && known && last.verified.elapsed() < lately)
-            .then_some((last.user, Proof::Stale))
+        let kept = site.stale.kept.get()?;
+        let login = kept.logins.get(username)?;
+        let rows = kept.rows.get(&login.id)?;
+        let user = rows.into_iter().find(|row| row.known.cover(wants))?;
+        let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));
+        let same = self.id(site, &user, password)? == login.credentials;
+        (accepted && same && login.verified.elapsed() < lately).then_some((user, Proof::Stale))
     }
 
     /// A digest under the key of the cache, so that no password is kept.
@@ -95,3 +149,6 @@ impl Verifier<'_> {
         Some(credentials.id())
     }
 }
+
+#[cfg(test)]
+mod tests;

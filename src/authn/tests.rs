@@ -6,28 +6,38 @@ use crate::session::SessionRow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-struct Users(Vec<User>);
+pub(super) struct Users(pub(super) Vec<User>);
+
+impl Users {
+    fn find(&self, wants: &Wants, is: impl Fn(&User) -> bool) -> Found {
+        let Some(mut user) = self.0.iter().find(|user| is(user)).cloned() else {
+            return Found::Nobody;
+        };
+        user.groups.retain(|_| wants.groups);
+        user.known = wants.clone();
+        Found::One(Arc::new(user))
+    }
+}
 
 impl Store for Users {
     fn get_by_natural_key(
         &self,
         _: &Arc<UserModel>,
-        _: &Wants,
+        wants: &Wants,
         username: &str,
         _: Instant,
     ) -> Result<Found, Error> {
-        let found = self.0.iter().find(|user| user.username == username).cloned();
-        Ok(found.map_or(Found::Nobody, |user| Found::One(Arc::new(user))))
+        Ok(self.find(wants, |user| user.username == username))
     }
 
     fn get_by_id(
         &self,
         _: &Arc<UserModel>,
-        _: &Wants,
-        _: &str,
+        wants: &Wants,
+        id: &str,
         _: Instant,
     ) -> Result<Found, Error> {
-        Ok(Found::Nobody)
+        Ok(self.find(wants, |user| user.id == id))
     }
 
     fn session(
@@ -63,9 +73,9 @@ impl Store for Users {
     }
 }
 
-fn users() -> Vec<User> {
-    let user = |username: &str, password: &str, is_active| User {
-        id: "1".into(),
+pub(super) fn users() -> Vec<User> {
+    let user = |id: &str, username: &str, password: &str, is_active| User {
+        id: id.into(),
         username: username.into(),
         password: Zeroizing::new(password.into()),
         is_active,
@@ -75,20 +85,20 @@ fn users() -> Vec<User> {
     let encoded = "pbkdf2_sha256$1000$abcdefghijklmnopqrstuv$\
                    1nE4fvOmiD+ZePp39y6TYTXfkn5HEwJDyz8e6UkQE1w=";
     vec![
-        user("alice", encoded, true),
-        user("carol", encoded, false),
-        user("dave", "!unusable", true),
-        user("erin", "crypt$$x", true),
+        user("1", "alice", encoded, true),
+        user("2", "carol", encoded, false),
+        user("3", "dave", "!unusable", true),
+        user("4", "erin", "crypt$$x", true),
     ]
 }
 
 /// In the calling thread, whose work is counted.
-fn hashing() -> Hashing {
+pub(super) fn hashing() -> Hashing {
     let limits = Limits { threads: 1, queue: 100, memory: 0 };
-    Hashing::new(limits, 100, 1, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())), || ())
+    Hashing::new(limits, 100, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())), || ())
 }
 
-fn site() -> Site {
+pub(super) fn site() -> Site {
     Site {
         store: Arc::new(Users(users())),
         model: Arc::default(),
@@ -273,126 +283,6 @@ fn the_cache_spares_a_hash_and_nothing_else() {
     site.identity = "another".into();
     let (_, cost) = work(ask(&site, verifier, "alice", "secret"));
     assert_eq!(cost, Some(1000));
-}
-
-/// A database that is away.
-struct Away(Error);
-
-impl Store for Away {
-    fn get_by_natural_key(
-        &self,
-        _: &Arc<UserModel>,
-        _: &Wants,
-        _: &str,
-        _: Instant,
-    ) -> Result<Found, Error> {
-        Err(self.0.clone())
-    }
-
-    fn get_by_id(
-        &self,
-        _: &Arc<UserModel>,
-        _: &Wants,
-        _: &str,
-        _: Instant,
-    ) -> Result<Found, Error> {
-        Err(self.0.clone())
-    }
-
-    fn session(
-        &self,
-        _: &Arc<UserModel>,
-        _: &Wants,
-        _: &str,
-        _: Option<&str>,
-        _: Instant,
-    ) -> Result<(Option<Arc<SessionRow>>, Found), Error> {
-        Err(self.0.clone())
-    }
-
-    fn exists(&self, _: &Query, _: &Values<'_>, _: Instant) -> Result<bool, Error> {
-        Err(self.0.clone())
-    }
-
-    fn value(
-        &self,
-        _: &Query,
-        _: &Values<'_>,
-        _: Instant,
-    ) -> Result<Option<Zeroizing<String>>, Error> {
-        Err(self.0.clone())
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-}
-
-#[test]
-fn an_outage_is_bridged_for_those_who_were_just_verified() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
-    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let (lifetime, stale) = (Some(Duration::from_secs(300)), Some(Duration::from_secs(60)));
-    let verifier =
-        Verifier { hashers: &hashers, hashing: &hashing(), cache: Some(&cache), lifetime, stale };
-    let mut site = site();
-    let ask = |site: &Site, verifier, wants, username: &str, password: &str| {
-        check_password(site, verifier, wants, username, password, &Patience::default())
-    };
-    let well = Arc::clone(&site.store);
-    let (database, reason) = (String::new(), String::new());
-    let away = Error::Unavailable { database: database.clone(), reason: reason.clone() };
-    let (nothing, flags) = (&Wants::NOTHING, &Wants::FLAGS);
-    let md5 = Hashers::parse(&["md5"]).unwrap();
-    assert!(matches!(ask(&site, verifier, nothing, "alice", "secret"), Ok(Decision::Granted(..))));
-    assert!(matches!(
-        ask(&site, verifier, nothing, "carol", "secret"),
-        Ok(Decision::UserNotFound(_))
-    ));
-    site.store = Arc::new(Away(away.clone()));
-    let bridged = ask(&site, verifier, nothing, "alice", "secret");
-    assert!(
-        matches!(bridged, Ok(Decision::Granted(user, Proof::Stale)) if user.username == "alice")
-    );
-    assert!(site.stale.is_news(1) && !site.stale.is_news(1) && site.stale.is_news(2));
-    // Nobody else, by no other password, for no more than was read, not elsewhere, not for ever.
-    for (verifier, wants, username, password) in [
-        (verifier, nothing, "alice", "Secret"),
-        (verifier, nothing, "carol", "secret"),
-        (verifier, nothing, "zoe", "secret"),
-        (verifier, flags, "alice", "secret"),
-        (Verifier { stale: None, ..verifier }, nothing, "alice", "secret"),
-        (Verifier { stale: Some(Duration::ZERO), ..verifier }, nothing, "alice", "secret"),
-        (Verifier { hashers: &md5, ..verifier }, nothing, "alice", "secret"),
-    ] {
-        let answer = ask(&site, verifier, wants, username, password);
-        assert_eq!(answer.err(), Some(away.clone()), "{username} {password}");
-    }
-    // An error of SQL is no outage.
-    let broken = Error::Query { database, reason };
-    site.store = Arc::new(Away(broken.clone()));
-    assert_eq!(ask(&site, verifier, nothing, "alice", "secret").err(), Some(broken));
-    // Who was read to be inactive, or to have another password, is not served from before.
-    for change in [
-        (|alice: &mut User| alice.is_active = false) as fn(&mut User),
-        |alice| *alice.password = "pbkdf2_sha256$1$salt$x".into(),
-        |alice| alice.username = "alicia".into(),
-    ] {
-        site.store = Arc::clone(&well);
-        assert!(matches!(
-            ask(&site, verifier, nothing, "alice", "secret"),
-            Ok(Decision::Granted(..))
-        ));
-        let mut users = users();
-        users.iter_mut().filter(|user| user.username == "alice").for_each(change);
-        site.store = Arc::new(Users(users));
-        assert!(!matches!(
-            ask(&site, verifier, nothing, "alice", "secret"),
-            Ok(Decision::Granted(..))
-        ));
-        site.store = Arc::new(Away(away.clone()));
-        assert_eq!(ask(&site, verifier, nothing, "alice", "secret").err(), Some(away.clone()));
-    }
 }
 
 /// Two places ask for the same user at the same moment; one of them does not accept his hash.

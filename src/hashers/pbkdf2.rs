@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 pub use batch::{Batch, Pace, Spawn};
 pub use engine::Engine;
 pub use job::Job;
-pub use ticket::{Abandoned, Ticket, Unfinished};
+pub use ticket::{Ticket, Unfinished};
 
 /// PBKDF2-HMAC-SHA256, 32 bytes, by the calling thread.
 pub(super) fn sha256(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {

@@ -11,7 +11,7 @@ fn threads() -> Box<Spawn> {
 }
 
 fn hashing(serving: usize) -> Arc<Hashing> {
-    Arc::new(Hashing::new(LIMITS, serving, 1, None, threads(), || ()))
+    Arc::new(Hashing::new(LIMITS, serving, None, threads(), || ()))
 }
 
 /// What is closed until the test opens it.
@@ -38,7 +38,7 @@ fn expected(iterations: u32) -> Vec<u8> {
 #[test]
 fn the_crew_does_the_work() {
     for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
-        let hashing = Hashing::new(LIMITS, 8, 1, None, spawn, || ());
+        let hashing = Hashing::new(LIMITS, 8, None, spawn, || ());
         let verdict = hashing.check(None, |crew| {
             let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
             assert_eq!(*derived, expected(5000));
@@ -72,6 +72,48 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
         door.open();
     });
     assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+}
+
+#[test]
+fn the_queue_has_a_bound() {
+    let limits = Limits { threads: 2, queue: 1, ..LIMITS };
+    let hashing = Hashing::new(limits, 64, None, threads(), || ());
+    let inside: Vec<_> =
+        (0..3).filter_map(|_| Inside::enter(&hashing.inside, hashing.most)).collect();
+    assert_eq!(inside.len(), 3, "two that run, one that waits");
+    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Err(Busy::Full));
+    drop(inside);
+    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+}
+
+/// What runs has its memory until it ends; what had not begun is not done.
+#[test]
+fn who_has_waited_too_long_leaves_no_work_behind() {
+    let places: Vec<Place> = (0..8).map(|_| Place::default()).collect();
+    let turns = Turns::new(places.leak(), Box::leak(Box::default()), LIMITS, 1, |_| true);
+    let limits = Limits { threads: 1, ..LIMITS };
+    let hashing = Hashing::new(limits, 64, Some(Arc::new(turns)), threads(), || ());
+    let (door, begun) = (Arc::new(Door::default()), Arc::new(AtomicU32::new(0)));
+    let late =
+        || Admitted { hashing: &hashing, deadline: Instant::now() + Duration::from_millis(50) };
+    let work = || -> Work {
+        let (door, begun) = (Arc::clone(&door), Arc::clone(&begun));
+        Box::new(move || {
+            begun.fetch_add(1, Ordering::SeqCst);
+            door.wait();
+            Ok(Zeroizing::default())
+        })
+    };
+    let stopped = Err(Stopped::TimedOut.into());
+    assert_eq!(late().work(LIMITS.memory, work()), stopped, "it was begun");
+    assert_eq!(late().work(1, work()), stopped, "there was no memory");
+    assert_eq!(late().work(0, work()), stopped, "it was not begun");
+    assert_eq!(late().pbkdf2_sha256(b"secret", b"salt", 1000), stopped);
+    assert_eq!((begun.load(Ordering::SeqCst), hashing.batch.waiting()), (1, 0));
+    door.open();
+    let patient = Admitted { hashing: &hashing, deadline: Instant::now() + PATIENCE };
+    assert_eq!(patient.work(LIMITS.memory, work()), Ok(Zeroizing::default()));
+    assert_eq!(begun.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use super::pool::Pool;
 use super::request::Request;
 use super::require_line::{Command, Line};
 use super::{child, ffi, guard, log, valid_user};
-use crate::authn::Site;
 use crate::authz::{self, Group, Permission, Rule, Staff, Superuser};
 use crate::error::Error;
 use crate::user::{User, Wants};
@@ -152,8 +151,7 @@ pub(super) fn user(
             let config = request.config();
             let wants = config.map_or_else(|| wants.clone(), |config| config.wants.or(wants));
             let (username, _) = crate::authn::decode(name, b"");
-            let Site { store, model, .. } = &site.site;
-            let found = authz::groups_for_user(&**store, model, &wants, &username, &memo.patience)?;
+            let found = authz::groups_for_user(&site.site, &wants, &username, &memo.patience)?;
             memo.look_up(&site, name, &wants, &found);
             found
         }

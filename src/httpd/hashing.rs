@@ -79,7 +79,7 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
             }),
         )
     };
-    Hashing::new(limits, serving, children(), turns, Box::new(spawn), trim)
+    Hashing::new(limits, serving, turns, Box::new(spawn), trim)
 }
 
 /// Lowers the priority of the calling thread, which on Linux is one of its own.

@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
+/// A database that has answered nobody for longer is away, and not overloaded.
+const LATELY: Duration = Duration::from_secs(1);
+
 /// How the connections of a kind are asked.
 pub(super) trait Fetch: Connector {
     const DIALECT: &Dialect;
@@ -66,9 +69,39 @@ pub(super) struct Pooled<C: Connector> {
     pub(super) pool: Pool<C>,
     pipeline: Pipeline,
     share: Share,
-    answers: AtomicU64,
+    answers: Answers,
     pub(super) rows: Option<Rows>,
     pub(super) selects: Selects,
+}
+
+/// How often the database has answered, and when it last did, in milliseconds since `begin`.
+struct Answers {
+    begin: Instant,
+    count: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Answers {
+    fn new() -> Self {
+        Self { begin: Instant::now(), count: AtomicU64::new(0), last: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn add(&self) {
+        self.last.store(self.now(), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether somebody was answered while another waited, since `entered`, and not long ago: that
+    /// one waits because so many ask.
+    fn has_answered_since(&self, entered: Instant) -> bool {
+        let waited = entered.elapsed().min(LATELY);
+        let since = self.now().saturating_sub(u64::try_from(waited.as_millis()).unwrap_or(0));
+        self.last.load(Ordering::Relaxed) > since
+    }
 }
 
 impl<C: Fetch> Pooled<C> {
@@ -88,7 +121,7 @@ impl<C: Fetch> Pooled<C> {
             None if limits.rows.is_zero() => None,
             None => Some(Rows::new(Box::new(Trust), limits.rows)),
         };
-        let (pipeline, answers) = (Pipeline::default(), AtomicU64::new(0));
+        let (pipeline, answers) = (Pipeline::default(), Answers::new());
         let selects = Selects::default();
         Arc::new(Self { label, timeout, pool, pipeline, share, answers, rows, selects })
     }
@@ -126,12 +159,14 @@ impl<C: Fetch> Pooled<C> {
         deadline: Instant,
         work: impl FnOnce(Instant) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let deadline = deadline.min(Instant::now() + self.timeout);
+        let entered = Instant::now();
+        let deadline = deadline.min(entered + self.timeout);
         let database = self.label.clone();
         let Ok(permit) = self.share.enter(deadline) else {
             // Without a number, because repeated errors are told apart by their text.
             let reason = "too many requests wait for this database already".into();
-            return Err(Error::Unavailable { database, reason });
+            let overloaded = self.answers.has_answered_since(entered);
+            return Err(Error::Unavailable { database, reason, overloaded });
         };
         let answer = work(deadline);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
@@ -139,12 +174,16 @@ impl<C: Fetch> Pooled<C> {
         }
         // An error of SQL is an answer, too.
         if matches!(answer, Ok(_) | Err(Failure::Query(_))) {
-            self.answers.fetch_add(1, Ordering::Relaxed);
+            self.answers.add();
         }
         answer.map_err(|failure| match failure {
             Failure::Query(reason) => Error::Query { database, reason },
-            Failure::Broken(reason) | Failure::TimedOut(reason) | Failure::Refused(reason) => {
-                Error::Unavailable { database, reason }
+            Failure::TimedOut(reason) => {
+                let overloaded = self.answers.has_answered_since(entered);
+                Error::Unavailable { database, reason, overloaded }
+            }
+            Failure::Broken(reason) | Failure::Refused(reason) => {
+                Error::Unavailable { database, reason, overloaded: false }
             }
         })
     }
@@ -217,7 +256,7 @@ impl<C: Fetch> Store for Pooled<C> {
     }
 
     fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+        self.answers.count.load(Ordering::Relaxed)
     }
 }
 

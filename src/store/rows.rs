@@ -26,6 +26,9 @@ const USUAL: usize = 4096;
 /// A session that is longer is not kept.
 const LONGEST: usize = 64 * 1024;
 
+/// Nor what is found by a longer name: nobody has one, and anybody can ask for thousands.
+const LONGEST_KEY: usize = 1024;
+
 /// What a row was read under: as long as the voucher gives the same, nothing in it has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp(pub(super) u64);
@@ -202,7 +205,12 @@ impl Lookup<'_> {
     /// Keeps what was read for this request, if nothing has changed meanwhile: the answer may be
     /// older than what was heard while it was under way.
     pub(super) fn keep(&self, started: Instant, kept: Kept, origin: Option<&str>) {
-        if matches!(&kept, Kept::Session(session) if session.data.len() > LONGEST) {
+        let (Sought::Name(key)
+        | Sought::Id(key)
+        | Sought::Session(key)
+        | Sought::SessionAndUser { key, .. }) = self.sought;
+        let large = matches!(&kept, Kept::Session(session) if session.data.len() > LONGEST);
+        if large || key.len() > LONGEST_KEY {
             return;
         }
         let voucher = &self.rows.voucher;

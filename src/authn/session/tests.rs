@@ -47,7 +47,11 @@ impl Rows {
     fn asks(&self, what: String) -> Result<(), Error> {
         self.asked.lock().unwrap().push(what);
         match self.fails {
-            true => Err(Error::Unavailable { database: "d".into(), reason: "away".into() }),
+            true => Err(Error::Unavailable {
+                database: "d".into(),
+                reason: "away".into(),
+                overloaded: false,
+            }),
             false => Ok(()),
         }
     }

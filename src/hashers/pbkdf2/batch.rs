@@ -9,7 +9,7 @@ use std::{io, thread};
 
 use super::engine::Engine;
 use super::job::Job;
-use super::ticket::{Abandoned, Outcome, Task, Ticket, Work};
+use super::ticket::{Outcome, Task, Ticket, Work};
 
 /// How many iterations go by before checks join and leave. A newcomer waits for no more than 0.5 ms
 /// with 16 lanes full; moving the jobs in and out of the registers is too cheap to be seen.
@@ -94,17 +94,17 @@ impl Batch {
     }
 
     /// Hands a job to the workers. How many may wait is for the caller to bound.
-    pub fn submit(&self, job: Job, abandoned: Abandoned) -> Ticket {
-        self.enqueue(Work::Job(job), abandoned)
+    pub fn submit(&self, job: Job) -> Ticket {
+        self.enqueue(Work::Job(job))
     }
 
     /// Hands other work to the workers, which one of them does at a stretch; its ticket has an empty
     /// key.
     pub fn run(&self, work: Box<dyn FnOnce() + Send>) -> Ticket {
-        self.enqueue(Work::Whole(Some(work)), Abandoned::Finished)
+        self.enqueue(Work::Whole(Some(work)))
     }
 
-    fn enqueue(&self, work: Work, abandoned: Abandoned) -> Ticket {
+    fn enqueue(&self, work: Work) -> Ticket {
         let (task, outcome) = Task::new(work);
         let mut queue = self.shared.queue();
         if queue.waiting.len() >= queue.idle {
@@ -119,7 +119,7 @@ impl Batch {
         };
         drop(queue);
         self.shared.arrival.notify_one();
-        Ticket { shared: Arc::clone(&self.shared), outcome, abandoned, own: Mutex::new(own) }
+        Ticket { shared: Arc::clone(&self.shared), outcome, own: Mutex::new(own) }
     }
 
     /// How many jobs wait for a worker.

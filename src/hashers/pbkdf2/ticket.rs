@@ -10,15 +10,6 @@ use zeroize::Zeroizing;
 use super::batch::Shared;
 use super::job::Job;
 
-/// What becomes of a job for which nobody waits any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abandoned {
-    /// It is given up at the end of a chunk.
-    Dropped,
-    /// It is done to its end: what it stands for (no such user) must not show in the load.
-    Finished,
-}
-
 /// Why there is no derived key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
@@ -29,11 +20,11 @@ pub enum Unfinished {
 }
 
 /// A job that was submitted. Any number of threads may wait for it, each with its own deadline; when
-/// the ticket is dropped, the job is abandoned.
+/// the ticket is dropped, the job is given up: in the queue, or at the end of a chunk. What is done at a
+/// stretch goes on once it has begun.
 pub struct Ticket {
     pub(super) shared: Arc<Shared>,
     pub(super) outcome: Arc<Outcome>,
-    pub(super) abandoned: Abandoned,
     /// The job itself, where no worker can be had.
     pub(super) own: Mutex<Option<Task>>,
 }
@@ -58,15 +49,14 @@ pub(super) enum Work {
 pub(super) struct Outcome {
     derived: Mutex<Option<Result<Zeroizing<Vec<u8>>, Unfinished>>>,
     known: Condvar,
-    /// The job was abandoned and is to be dropped.
+    /// The job was given up.
     unwanted: AtomicBool,
 }
 
 impl Ticket {
     /// The derived key, as soon as it is there.
     ///
-    /// Where no worker can be had, the first thread that waits does the work itself: it ends at the
-    /// deadline only if an abandoned job is to be dropped.
+    /// Where no worker can be had, the first thread that waits does the work itself.
     ///
     /// # Errors
     /// `TimedOut` at `deadline`: the job goes on until the ticket is dropped. `Lost` after a panic.
@@ -80,7 +70,7 @@ impl Ticket {
 
     fn work(&self, mut task: Task, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, Unfinished> {
         while !task.is_over() {
-            if self.abandoned == Abandoned::Dropped && Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
                 return Err(Unfinished::TimedOut);
             }
@@ -95,7 +85,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let outcome = &self.outcome;
         let known = outcome.derived.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if !known && self.abandoned == Abandoned::Dropped {
+        if !known {
             outcome.unwanted.store(true, Ordering::Relaxed);
             self.shared.forget(outcome);
         }

@@ -77,3 +77,29 @@ fn a_stuck_database_leaves_places_for_another() {
         assert_eq!(answered(&*well, 12), 12);
     });
 }
+
+#[test]
+fn that_too_many_ask_is_no_outage() {
+    let answering = Duration::from_millis(100);
+    let slow = || Slow { answering, ..Slow::default() };
+    let stuck = || Slow { stuck: true, ..Slow::default() };
+    for (database, is_overload) in [(slow(), true), (stuck(), false)] {
+        let store = pooled(database, &Arc::new(Gate::new(4)));
+        let ask = || {
+            let deadline = Instant::now() + store.timeout();
+            store.get_by_natural_key(&Arc::default(), &Wants::NOTHING, "alice", deadline)
+        };
+        if is_overload {
+            assert_eq!(ask(), Ok(Found::Nobody));
+        }
+        let errors: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..12).map(|_| scope.spawn(|| ask().err())).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(!errors.is_empty());
+        for error in errors {
+            let Error::Unavailable { overloaded, .. } = error else { panic!("{error:?}") };
+            assert_eq!(overloaded, is_overload);
+        }
+    }
+}

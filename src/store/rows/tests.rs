@@ -107,6 +107,18 @@ fn no_row_is_kept_for_ever() {
 }
 
 #[test]
+fn names_have_a_bound_in_bytes() {
+    let (rows, _) = rows(OLDEST);
+    let (model, wants) = (Arc::<UserModel>::default(), Wants::NOTHING);
+    for (length, kept) in [(LONGEST_KEY, true), (LONGEST_KEY + 1, false)] {
+        let name = "x".repeat(length);
+        let look = || rows.lookup(rows.stamp(), &model, &wants, Sought::Name(&*name)).unwrap();
+        look().keep(Instant::now(), Kept::User(Found::Nobody), Some("here"));
+        assert_eq!(look().found().is_some(), kept, "{length}");
+    }
+}
+
+#[test]
 fn sessions_have_a_bound_in_bytes() {
     let (rows, _) = rows(OLDEST);
     let (model, wants) = (Arc::<UserModel>::default(), Wants::SESSIONS);

@@ -95,7 +95,7 @@ fn is_open(ticket: &Ticket) -> bool {
 #[test]
 fn first_the_cores_then_the_lanes() {
     let (batch, chunks) = staged(2, 16);
-    let submit = || batch.submit(chunks_of(4), Abandoned::Dropped);
+    let submit = || batch.submit(chunks_of(4));
     let mut tickets = vec![submit()];
     let first = next(&chunks);
     tickets.push(submit());
@@ -123,7 +123,7 @@ fn first_the_cores_then_the_lanes() {
 #[test]
 fn first_come_first_served_and_nobody_is_put_back() {
     let (batch, chunks) = staged(1, 2);
-    let submit = |length| batch.submit(chunks_of(length), Abandoned::Dropped);
+    let submit = |length| batch.submit(chunks_of(length));
     let _long = submit(5);
     let chunk = next(&chunks);
     let _others = [submit(2), submit(1), submit(7)];
@@ -140,7 +140,7 @@ fn first_come_first_served_and_nobody_is_put_back() {
 #[test]
 fn an_idle_worker_is_used_before_a_lane() {
     let (batch, chunks) = staged(2, 16);
-    let submit = |length| batch.submit(chunks_of(length), Abandoned::Dropped);
+    let submit = |length| batch.submit(chunks_of(length));
     let _long = submit(9);
     let first = next(&chunks);
     let short = submit(1);
@@ -161,12 +161,12 @@ fn an_idle_worker_is_used_before_a_lane() {
 #[test]
 fn who_does_not_wait_any_more_is_dropped_at_the_next_chunk() {
     let (batch, chunks) = staged(1, 2);
-    let submit = |length, abandoned| batch.submit(chunks_of(length), abandoned);
-    let kept = submit(3, Abandoned::Dropped);
+    let submit = |length| batch.submit(chunks_of(length));
+    let kept = submit(3);
     let chunk = next(&chunks);
-    let beside = submit(4, Abandoned::Dropped);
-    let queued = submit(5, Abandoned::Dropped);
-    let last = submit(6, Abandoned::Dropped);
+    let beside = submit(4);
+    let queued = submit(5);
+    let last = submit(6);
     chunk.go();
     let chunk = next(&chunks);
     assert_eq!(chunk.left, [2000, 4000]);
@@ -182,25 +182,9 @@ fn who_does_not_wait_any_more_is_dropped_at_the_next_chunk() {
 }
 
 #[test]
-fn what_stands_for_an_unknown_user_runs_to_its_end() {
-    let (batch, chunks) = staged(1, 1);
-    let submit = |length| batch.submit(chunks_of(length), Abandoned::Finished);
-    drop(submit(3));
-    let mut chunk = next(&chunks);
-    drop(submit(2));
-    assert_eq!(batch.waiting(), 1);
-    for left in [3000, 2000, 1000, 2000] {
-        assert_eq!(chunk.left, [left]);
-        chunk.go();
-        chunk = next(&chunks);
-    }
-    assert_eq!(chunk.left, [1000]);
-}
-
-#[test]
 fn several_may_wait_for_one_check() {
     let (batch, chunks) = staged(1, 1);
-    let ticket = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let ticket = batch.submit(chunks_of(1));
     thread::scope(|scope| {
         let waiters = [(); 3].map(|()| scope.spawn(|| outcome(&ticket)));
         assert!(is_open(&ticket));
@@ -215,9 +199,9 @@ fn several_may_wait_for_one_check() {
 #[test]
 fn after_a_panic_waiters_are_told_and_a_successor_does_the_rest() {
     let (batch, chunks) = staged(1, 1);
-    let lost = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let lost = batch.submit(chunks_of(1));
     let chunk = next(&chunks);
-    let queued = batch.submit(chunks_of(2), Abandoned::Dropped);
+    let queued = batch.submit(chunks_of(2));
     let worker = chunk.worker;
     chunk.go.send(Order::Panic).unwrap();
     assert_eq!(outcome(&lost), Err(Unfinished::Lost));
@@ -226,7 +210,7 @@ fn after_a_panic_waiters_are_told_and_a_successor_does_the_rest() {
     // Nothing was waiting this time; the next one who comes starts a worker.
     drop(queued);
     chunk.go.send(Order::Panic).unwrap();
-    let later = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let later = batch.submit(chunks_of(1));
     drop(chunks);
     assert_eq!(outcome(&later), derived_after(1));
 }
@@ -241,14 +225,14 @@ fn after_a_panic_without_a_successor_everyone_is_told() {
         true => refuse(body),
     };
     let batch = Batch::with(Box::new(engine), 1, Box::new(spawn_once), None);
-    let lost = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let lost = batch.submit(chunks_of(1));
     let chunk = next(&chunks);
-    let queued = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let queued = batch.submit(chunks_of(1));
     chunk.go.send(Order::Panic).unwrap();
     assert_eq!(outcome(&lost), Err(Unfinished::Lost));
     assert_eq!(outcome(&queued), Err(Unfinished::Lost));
     drop(chunks);
-    let own = batch.submit(chunks_of(1), Abandoned::Dropped);
+    let own = batch.submit(chunks_of(1));
     assert_eq!(outcome(&own), derived_after(1));
 }
 
@@ -256,12 +240,10 @@ fn after_a_panic_without_a_successor_everyone_is_told() {
 fn without_workers_who_waits_does_the_work() {
     let unused = |_: Box<dyn FnOnce() + Send>| -> io::Result<()> { unreachable!() };
     for batch in [Batch::new(0, Box::new(unused), None), Batch::new(3, Box::new(refuse), None)] {
-        let ticket = batch.submit(chunks_of(3), Abandoned::Dropped);
+        let ticket = batch.submit(chunks_of(3));
         assert!(is_open(&ticket));
         assert_eq!(outcome(&ticket), derived_after(3));
         assert_eq!(outcome(&ticket), derived_after(3));
-        let unknown_user = batch.submit(chunks_of(3), Abandoned::Finished);
-        assert_eq!(unknown_user.wait(Instant::now()).map(|key| key.to_vec()), derived_after(3));
         assert_eq!(batch.waiting(), 0);
     }
 }
@@ -290,9 +272,9 @@ fn two_batches_take_turns() {
         (Batch::with(Box::new(engine), 2, Box::new(spawn), Some(Box::new(pace))), chunks)
     };
     let ((first, of_first), (second, of_second)) = (batch(), batch());
-    let long = first.submit(chunks_of(2), Abandoned::Dropped);
+    let long = first.submit(chunks_of(2));
     let chunk = next(&of_first);
-    let others = [1, 3].map(|chunks| second.submit(chunks_of(chunks), Abandoned::Dropped));
+    let others = [1, 3].map(|chunks| second.submit(chunks_of(chunks)));
     thread::sleep(SLICE);
     assert!(of_second.try_recv().is_err(), "it is not their turn");
     // Its time is over after this chunk; it stands in line again, and so does everyone.
@@ -337,11 +319,7 @@ fn checks_join_and_leave_at_random() {
                     let iterations = 1 + below(6000);
                     let job = Job::new(password.as_bytes(), SALT, iterations);
                     let fate = below(8);
-                    let abandoned = match fate {
-                        0 => Abandoned::Finished,
-                        _ => Abandoned::Dropped,
-                    };
-                    let ticket = batch.submit(job, abandoned);
+                    let ticket = batch.submit(job);
                     match fate {
                         0 | 1 => drop(ticket),
                         2 => thread::sleep(Duration::from_micros(below(500).into())),

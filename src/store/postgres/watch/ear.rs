@@ -101,8 +101,9 @@ impl Ear {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let now = self.now();
         self.asked.store(now, Ordering::Relaxed);
-        (now < self.fresh_until.load(Ordering::Acquire))
-            .then(|| Stamp(self.generation.load(Ordering::Acquire)))
+        // First, as `deaf` raises it last: one of after a loss comes with what was heard after it.
+        let generation = self.generation.load(Ordering::Acquire);
+        (now < self.fresh_until.load(Ordering::Acquire)).then_some(Stamp(generation))
     }
 
     /// How long nobody has asked.
@@ -171,8 +172,8 @@ impl Ear {
 
     /// From now on nothing is heard.
     pub(super) fn deaf(&self) {
-        self.raise();
         self.fresh_until.store(0, Ordering::Release);
+        self.raise();
         self.lock().origin = None;
     }
 
