@@ -106,7 +106,8 @@ fn who_has_waited_too_long_leaves_no_work_behind() {
     };
     let stopped = Err(Stopped::TimedOut.into());
     assert_eq!(late().work(LIMITS.memory, work()), stopped, "it was begun");
-    assert_eq!(late().work(1, work()), stopped, "there was no memory");
+    let room = || hashing.turns.as_ref().unwrap().enter(1, late().deadline).is_ok();
+    assert!(!room(), "it still has its memory");
     assert_eq!(late().work(0, work()), stopped, "it was not begun");
     assert_eq!(late().pbkdf2_sha256(b"secret", b"salt", 1000), stopped);
     assert_eq!((begun.load(Ordering::SeqCst), hashing.batch.waiting()), (1, 0));
@@ -114,6 +115,7 @@ fn who_has_waited_too_long_leaves_no_work_behind() {
     let patient = Admitted { hashing: &hashing, deadline: Instant::now() + PATIENCE };
     assert_eq!(patient.work(LIMITS.memory, work()), Ok(Zeroizing::default()));
     assert_eq!(begun.load(Ordering::SeqCst), 2);
+    assert!(room());
 }
 
 #[test]
