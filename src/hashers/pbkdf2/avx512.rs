@@ -42,8 +42,10 @@ fn advance(jobs: &mut [&mut Job], iterations: u32) {
     let mut last = gather(jobs, |job| &job.last);
     let mut sum = gather(jobs, |job| &job.sum);
     for _ in 0..iterations {
-        last = compress(&inner, &last);
-        last = compress(&outer, &last);
+        // Called at one place, it is put there: two calls take 4 % longer.
+        for start in [&inner, &outer] {
+            last = compress(start, &last);
+        }
         for (sum, last) in sum.iter_mut().zip(last) {
             *sum = _mm512_xor_si512(*sum, last);
         }
