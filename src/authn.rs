@@ -15,13 +15,14 @@ use crate::error::Error;
 use crate::hashers;
 use crate::hashers::{Floor, Verdict};
 use crate::query::{Query, Values};
-use crate::session::{Refusal, SigningRefusal};
+use crate::session::{Refusal, SigningRefusal, UserId};
 use crate::store::{Found, Patience, Store};
 use crate::user::{User, UserModel, Wants};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// A Django site: its database, its user model, and what its rows were seen to cost.
@@ -56,11 +57,11 @@ impl Site {
     }
 
     /// Who has this primary key, as `Store::get_by_id`.
-    fn get_by_id(&self, wants: &Wants, id: &str, patience: &Patience) -> Result<Found, Error> {
+    fn get_by_id(&self, wants: &Wants, id: &UserId, patience: &Patience) -> Result<Found, Error> {
         let Self { store, model, stale, .. } = self;
-        let found =
-            patience.ask(&**store, |deadline| store.get_by_id(model, wants, id, deadline))?;
-        stale.heed_id(id, &found);
+        let found = patience
+            .ask(&**store, |deadline| store.get_by_id(model, wants, id.text(), deadline))?;
+        stale.heed_id(&found, |key| id.is(key));
         Ok(found)
     }
 }
@@ -179,20 +180,27 @@ pub fn check_password(
     patience: &Patience,
 ) -> Result<Decision, Error> {
     let password = password.as_bytes();
+    let asked = verifier.stale.map(|_| Instant::now());
     let found = match site.get_by_natural_key(wants, username, patience) {
         Ok(found) => found,
         Err(error) => {
             // An error of SQL is an answer, and who answers others is not away.
             let away = matches!(error, Error::Unavailable { overloaded: false, .. });
-            let bridge = || verifier.bridge(site, wants, username, password);
-            let (user, proof) = away.then(bridge).flatten().ok_or(error)?;
+            if !away || verifier.stale.is_none() {
+                return Err(error);
+            }
+            let Some((user, proof)) = verifier.bridge(site, wants, username, password) else {
+                // To guess costs what it costs while the database is there, whoever it is.
+                verifier.spend(site, username, password)?;
+                return Err(error);
+            };
             return Ok(Decision::Granted(user, proof));
         }
     };
     Ok(match active(found) {
         Ok(user) => match verifier.verdict(site, &user, password)? {
             (Verdict::Correct, proof) => {
-                verifier.note(site, username, password, &user);
+                verifier.note(site, username, password, &user, asked);
                 Decision::Granted(user, proof)
             }
             (Verdict::Refused(refusal), _) => Decision::Denied(Reason::Refused(refusal)),

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use crate::authn::Site;
 use crate::error::Error;
 use crate::query::{Query, Values};
 use crate::store::{Found, Patience, Store};
@@ -116,21 +115,13 @@ impl Rule for Permission {
     }
 }
 
-/// The active user of that name, for whom another module vouches: `groups_for_user` of Django 6.1's
+/// Who was `found` by a name for which another module vouches: `groups_for_user` of Django 6.1's
 /// `contrib/auth/handlers/modwsgi.py`, which knows no groups of the unknown and the inactive.
-///
-/// # Errors
-/// When the database gave no answer in the time that the request has for it.
-pub fn groups_for_user(
-    site: &Site,
-    wants: &Wants,
-    username: &str,
-    patience: &Patience,
-) -> Result<Option<Arc<User>>, Error> {
-    Ok(match site.get_by_natural_key(wants, username, patience)? {
+pub fn groups_for_user(found: Found) -> Option<Arc<User>> {
+    match found {
         Found::One(user) if user.is_active => Some(user),
         _ => None,
-    })
+    }
 }
 
 /// The word after `Require` for a query of the administrator's.

@@ -15,7 +15,7 @@ pub enum Error {
         database: String,
         /// The cause and, where one is known, the remedy.
         reason: String,
-        /// It has just answered others: too many ask, and it is not away.
+        /// It is not away: it has just answered others, or the request had no time left for it.
         overloaded: bool,
     },
     /// The database answered with an error.

@@ -112,14 +112,14 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// In a row: one query where this child knows whose session it was, else two.
     fn by_key(&self, key: &SessionKey) -> Answer {
-        let Site { store, model, owners, .. } = self.site;
+        let Site { store, model, owners, stale, .. } = self.site;
         let digest = digest(key);
         let owner = owners.ids.get(&digest);
         let (row, found) = self.patience.ask(&**store, |deadline| {
             store.session(model, self.wants, key.as_str(), owner.as_deref(), deadline)
         })?;
-        if let Found::One(user) = &found {
-            self.site.stale.heed(user);
+        if let Some(owner) = owner.as_deref() {
+            stale.heed_id(&found, |key| key == owner);
         }
         let claims = match self.claims_of_row(row.as_deref()) {
             Ok(claims) => claims,
@@ -159,7 +159,7 @@ impl Asked<'_> {
     }
 
     fn user(&self, claims: &Claims) -> Result<Found, Error> {
-        self.site.get_by_id(self.wants, claims.user_id.text(), self.patience)
+        self.site.get_by_id(self.wants, &claims.user_id, self.patience)
     }
 }
 

@@ -8,34 +8,44 @@ use crate::cache::{Claim, Id};
 use crate::hashers::Stored;
 use crate::store::Found;
 use crate::user::{User, Wants};
-use quick_cache::sync::Cache;
+use quick_cache::unsync::Cache;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Users of one site that a child remembers.
 const MOST: usize = 4096;
 
+/// Who was read to have changed is not remembered for so long: others may still have an older row,
+/// whether kept (`rows=`) or read before a long wait for a hash.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// A row that was read longer ago, before a wait for a hash, is not remembered.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What is remembered of one site, once somebody was let in who may be served from it.
 #[derive(Default)]
 pub struct Stale {
-    kept: OnceLock<Kept>,
+    kept: OnceLock<Mutex<Kept>>,
     /// How often the database had answered, and one more, when an outage was last told of.
     told: AtomicU64,
 }
 
 struct Kept {
-    /// By the name that they came with.
+    /// By the name that they came with, in lower case: a database may take others for it.
     logins: Cache<Box<str>, Login>,
     /// What was last read of those, by their primary key: places ask for different things, and one
-    /// row is kept for each of them, as far as it was not overtaken.
+    /// row is kept for each of them, as long as none has overtaken it.
     rows: Cache<Box<str>, SmallVec<[Arc<User>; 1]>>,
+    /// Who was last read to have changed, and when.
+    changed: Cache<Box<str>, Instant>,
 }
 
 /// Somebody was let in.
-#[derive(Clone)]
 struct Login {
+    /// As it was sent.
+    username: Box<str>,
     /// His primary key.
     id: Box<str>,
     /// Him, as the row had him, with his password.
@@ -50,77 +60,107 @@ impl Stale {
         self.told.swap(answers + 1, Ordering::Relaxed) != answers + 1
     }
 
-    /// Whoever has this name now, by whatever place has read it.
+    /// Who has this name now, whatever place has read it.
     pub(super) fn heed_name(&self, username: &str, found: &Found) {
-        let Some(kept) = self.kept.get() else { return };
+        let Some(mut kept) = self.kept() else { return };
         let user = match found {
             Found::One(user) => Some(user),
             Found::Nobody | Found::Several => None,
         };
-        let his = |login: &Login| user.is_some_and(|user| *user.id == *login.id);
-        if kept.logins.get(username).is_some_and(|login| !his(&login)) {
-            kept.logins.remove(username);
+        let name = username.to_lowercase();
+        if let Some(login) = kept.logins.get(&*name)
+            && user.is_none_or(|user| *user.id != *login.id)
+        {
+            let id = login.id.clone();
+            kept.logins.remove(&*name);
+            kept.doubt(&id);
         }
         if let Some(user) = user {
             kept.heed(user);
         }
     }
 
-    /// Whoever has this primary key now, likewise.
-    pub(super) fn heed_id(&self, id: &str, found: &Found) {
-        match found {
-            Found::One(user) => self.heed(user),
-            Found::Nobody | Found::Several => {
-                self.kept.get().map(|kept| kept.rows.remove(id));
-            }
+    /// Who has this primary key now, likewise; `is` tells whether a key is the same.
+    pub(super) fn heed_id(&self, found: &Found, is: impl Fn(&str) -> bool) {
+        let Some(mut kept) = self.kept() else { return };
+        if let Found::One(user) = found {
+            return kept.heed(user);
+        }
+        let gone = kept.rows.iter().map(|(id, _)| id).find(|id| is(id)).cloned();
+        if let Some(id) = gone {
+            kept.doubt(&id);
         }
     }
 
-    pub(super) fn heed(&self, user: &Arc<User>) {
-        if let Some(kept) = self.kept.get() {
-            kept.heed(user);
-        }
+    #[cfg(test)]
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.kept().is_some_and(|kept| kept.rows.contains_key(id))
+    }
+
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+        self.kept.get().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Kept {
     fn new() -> Self {
-        Self { logins: Cache::new(MOST), rows: Cache::new(MOST) }
+        Self { logins: Cache::new(MOST), rows: Cache::new(MOST), changed: Cache::new(MOST) }
     }
 
-    /// What was read of somebody counts, if he was ever let in.
-    fn heed(&self, user: &Arc<User>) {
-        let Some(rows) = self.rows.get(&*user.id) else { return };
-        if !user.is_active {
-            self.rows.remove(&*user.id);
-        } else if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
-            self.put(user, rows);
+    /// What is known of somebody is not so any more.
+    fn doubt(&mut self, id: &str) {
+        self.rows.remove(id);
+        self.changed.insert(id.into(), Instant::now());
+    }
+
+    fn heed(&mut self, user: &Arc<User>) {
+        let agree = |row: &Arc<User>| Arc::ptr_eq(row, user) || user.agrees_with(row);
+        let known = self.rows.get(&*user.id);
+        if !user.is_active || known.is_some_and(|rows| !rows.iter().all(agree)) {
+            self.doubt(&user.id);
+        } else if known.is_some() {
+            self.put(user);
         }
     }
 
-    /// A row that says less than another one does not overtake it, unless they disagree.
-    fn put(&self, user: &Arc<User>, mut rows: SmallVec<[Arc<User>; 1]>) {
-        rows.retain(|row| !user.known.cover(&row.known) && user.agrees_with(row));
-        rows.push(Arc::clone(user));
-        self.rows.insert(user.id.as_str().into(), rows);
+    /// A row that says less than another one does not overtake it. False if he is in doubt.
+    fn put(&mut self, user: &Arc<User>) -> bool {
+        let doubtful = self.changed.get(&*user.id).is_some_and(|since| since.elapsed() < DOUBT);
+        if doubtful {
+            return false;
+        }
+        let mut rows = self.rows.get(&*user.id).cloned().unwrap_or_default();
+        if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
+            rows.retain(|row| !user.known.cover(&row.known));
+            rows.push(Arc::clone(user));
+            self.rows.insert(user.id.as_str().into(), rows);
+        }
+        true
     }
 }
 
 impl Verifier<'_> {
-    /// Remembers what was read of a user who was just let in.
-    pub(super) fn note(&self, site: &Site, username: &str, password: &[u8], user: &Arc<User>) {
-        if self.stale.is_none() {
+    /// Remembers what was read at the moment of `asked` of a user who was just let in.
+    pub(super) fn note(
+        &self,
+        site: &Site,
+        username: &str,
+        password: &[u8],
+        user: &Arc<User>,
+        asked: Option<Instant>,
+    ) {
+        if self.stale.is_none() || asked.is_none_or(|asked| asked.elapsed() > FRESH) {
             return;
         }
-        if let Some(credentials) = self.id(site, user, password) {
-            let kept = site.stale.kept.get_or_init(Kept::new);
-            let rows = kept.rows.get(&*user.id).unwrap_or_default();
-            if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
-                kept.put(user, rows);
-            }
-            let login =
-                Login { id: user.id.as_str().into(), credentials, verified: Instant::now() };
-            kept.logins.insert(username.into(), login);
+        let Some(credentials) = self.id(site, user, password) else { return };
+        let kept = site.stale.kept.get_or_init(|| Mutex::new(Kept::new()));
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.heed(user);
+        if kept.put(user) {
+            let (name, id) = (username.to_lowercase(), user.id.as_str().into());
+            let verified = Instant::now();
+            let login = Login { username: username.into(), id, credentials, verified };
+            kept.logins.insert(name.into(), login);
         }
     }
 
@@ -133,13 +173,17 @@ impl Verifier<'_> {
         password: &[u8],
     ) -> Option<(Arc<User>, Proof)> {
         let lately: Duration = self.stale?;
-        let kept = site.stale.kept.get()?;
-        let login = kept.logins.get(username)?;
-        let rows = kept.rows.get(&login.id)?;
-        let user = rows.into_iter().find(|row| row.known.cover(wants))?;
+        let (user, credentials) = {
+            let kept = site.stale.kept()?;
+            let login = kept.logins.get(&*username.to_lowercase())?;
+            let timely = login.verified.elapsed() < lately && *login.username == *username;
+            let rows = kept.rows.get(&login.id).filter(|_| timely)?;
+            let user = rows.iter().find(|row| row.known.cover(wants))?;
+            (Arc::clone(user), login.credentials)
+        };
         let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));
-        let same = self.id(site, &user, password)? == login.credentials;
-        (accepted && same && login.verified.elapsed() < lately).then_some((user, Proof::Stale))
+        let same = self.id(site, &user, password)? == credentials;
+        (accepted && same).then_some((user, Proof::Stale))
     }
 
     /// A digest under the key of the cache, so that no password is kept.

@@ -93,9 +93,9 @@ fn who_has_waited_too_long_leaves_no_work_behind() {
     let turns = Turns::new(places.leak(), Box::leak(Box::default()), LIMITS, 1, |_| true);
     let limits = Limits { threads: 1, ..LIMITS };
     let hashing = Hashing::new(limits, 64, Some(Arc::new(turns)), threads(), || ());
+    let within = |time| Admitted { hashing: &hashing, deadline: Instant::now() + time };
+    let (soon, later) = (Duration::from_millis(50), Duration::from_secs(2));
     let (door, begun) = (Arc::new(Door::default()), Arc::new(AtomicU32::new(0)));
-    let late =
-        || Admitted { hashing: &hashing, deadline: Instant::now() + Duration::from_millis(50) };
     let work = || -> Work {
         let (door, begun) = (Arc::clone(&door), Arc::clone(&begun));
         Box::new(move || {
@@ -104,16 +104,15 @@ fn who_has_waited_too_long_leaves_no_work_behind() {
             Ok(Zeroizing::default())
         })
     };
+    let room = || hashing.turns.as_ref().unwrap().enter(1, within(soon).deadline).is_ok();
     let stopped = Err(Stopped::TimedOut.into());
-    assert_eq!(late().work(LIMITS.memory, work()), stopped, "it was begun");
-    let room = || hashing.turns.as_ref().unwrap().enter(1, late().deadline).is_ok();
+    assert_eq!(within(later).work(LIMITS.memory, work()), stopped, "it was begun");
     assert!(!room(), "it still has its memory");
-    assert_eq!(late().work(0, work()), stopped, "it was not begun");
-    assert_eq!(late().pbkdf2_sha256(b"secret", b"salt", 1000), stopped);
+    assert_eq!(within(soon).work(0, work()), stopped, "it was not begun");
+    assert_eq!(within(soon).pbkdf2_sha256(b"secret", b"salt", 1000), stopped);
     assert_eq!((begun.load(Ordering::SeqCst), hashing.batch.waiting()), (1, 0));
     door.open();
-    let patient = Admitted { hashing: &hashing, deadline: Instant::now() + PATIENCE };
-    assert_eq!(patient.work(LIMITS.memory, work()), Ok(Zeroizing::default()));
+    assert_eq!(within(PATIENCE).work(LIMITS.memory, work()), Ok(Zeroizing::default()));
     assert_eq!(begun.load(Ordering::SeqCst), 2);
     assert!(room());
 }

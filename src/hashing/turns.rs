@@ -92,13 +92,14 @@ impl Turns {
 
     fn wait(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
         let place = self.places.iter().find(|place| self.take(place)).ok_or(Busy::Full)?;
-        let turn = Turn { place, process: self.process };
+        let mut turn = Turn { place, process: self.process, ticket: CHOOSING };
         place.memory.store(memory, Ordering::Relaxed);
         place.since.store(now(), Ordering::Relaxed);
         place.ticket.store(CHOOSING, Ordering::Release);
         // Whoever has a later ticket sees what was stored before this one was taken.
         let ticket = self.next.fetch_add(1, Ordering::AcqRel) + 1;
         place.ticket.store(ticket, Ordering::Release);
+        turn.ticket = ticket;
         let mut called: Option<Instant> = None;
         loop {
             let call = called.is_none_or(|called| called.elapsed() >= ROLL_CALL);
@@ -171,11 +172,15 @@ impl Place {
 pub(super) struct Turn {
     place: &'static Place,
     process: u32,
+    ticket: u64,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.place.leave(self.process);
+        // Else it took so long that the place was given to somebody else.
+        if self.place.ticket.load(Ordering::Relaxed) == self.ticket {
+            self.place.leave(self.process);
+        }
     }
 }
 
@@ -292,6 +297,21 @@ mod tests {
         turn.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
         std::mem::forget(turn);
         assert_eq!(at(line, 2).ahead(u64::MAX, true).checks, 0);
+    }
+
+    #[test]
+    fn who_took_too_long_does_not_take_the_place_of_another() {
+        let line = line();
+        let (turns, other) = (at(line, 1), at(line, 2));
+        let old = turns.enter(0, soon()).unwrap();
+        old.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
+        assert_eq!(other.ahead(u64::MAX, true).checks, 0);
+        let new = turns.enter(0, soon()).unwrap();
+        assert!(std::ptr::eq(old.place, new.place));
+        drop(old);
+        assert_eq!(other.ahead(u64::MAX, true).checks, 1);
+        drop(new);
+        assert_eq!(other.ahead(u64::MAX, true).checks, 0);
     }
 
     #[test]

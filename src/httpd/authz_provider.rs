@@ -151,7 +151,8 @@ pub(super) fn user(
             let config = request.config();
             let wants = config.map_or_else(|| wants.clone(), |config| config.wants.or(wants));
             let (username, _) = crate::authn::decode(name, b"");
-            let found = authz::groups_for_user(&site.site, &wants, &username, &memo.patience)?;
+            let found = site.site.get_by_natural_key(&wants, &username, &memo.patience)?;
+            let found = authz::groups_for_user(found);
             memo.look_up(&site, name, &wants, &found);
             found
         }

@@ -83,6 +83,11 @@ impl UserId {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        Self { text: text.into(), is_number: false }
+    }
+
     /// The key in a column of integers: Python's `int`, of ASCII's digits.
     pub fn integer(&self) -> Option<i64> {
         let text = self.text.trim();

@@ -65,7 +65,10 @@ pub(crate) struct Permit<'a>(&'a Share);
 
 /// There is no place, and none to wait for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct Full {
+    /// The store has answered none of those inside for long: it is not that so many ask.
+    pub(crate) stuck: bool,
+}
 
 impl Gate {
     /// For a child with `threads` threads (`Host::threads`).
@@ -150,11 +153,12 @@ impl Share {
         let called = Arc::new(Condvar::new());
         state.queue.push_back(Ticket { store, called: called.clone() });
         loop {
-            let until = state.visits(store).stuck_at().map_or(own, |stuck| stuck.min(own));
+            let stuck_at = state.visits(store).stuck_at();
+            let until = stuck_at.map_or(own, |stuck| stuck.min(own));
             let now = Instant::now();
             if until <= now {
                 state.queue.retain(|ticket| !Arc::ptr_eq(&ticket.called, &called));
-                return Err(Full);
+                return Err(Full { stuck: stuck_at.is_some_and(|stuck| stuck <= now) });
             }
             state = called
                 .wait_timeout(state, until - now)

@@ -128,6 +128,11 @@ impl<C: Connector> Pool<C> {
         self.0.none_free()
     }
 
+    /// Does a time-out blame the database, or had the request spent its time before?
+    pub(crate) fn waited_long(&self, started: Instant) -> bool {
+        self.0.waited_long(started)
+    }
+
     /// The failure of who has waited for an answer in vain.
     pub(crate) fn no_answer(&self) -> Failure {
         Failure::TimedOut(format!("no answer within {}", seconds(self.0.limits.timeout)))
@@ -193,7 +198,6 @@ impl<C: Connector> Shared<C> {
         Failure::TimedOut(reason)
     }
 
-    /// Does a time-out blame the database, or had the request spent its time before?
     fn waited_long(&self, started: Instant) -> bool {
         started.elapsed() >= (self.limits.timeout / 2).min(Duration::from_secs(1))
     }

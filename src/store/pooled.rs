@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::failure::Failure;
-use super::gate::{Gate, Share};
+use super::gate::{Full, Gate, Share};
 use super::pipeline::Pipeline;
 use super::pool::{Connector, Limits, Pool};
 use super::question::{Question, Row};
@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// A database that has answered nobody for longer is away, and not overloaded.
-const LATELY: Duration = Duration::from_secs(1);
+/// A database that has answered somebody in so many milliseconds is not away.
+const LATELY: u64 = 1000;
 
 /// How the connections of a kind are asked.
 pub(super) trait Fetch: Connector {
@@ -95,12 +95,9 @@ impl Answers {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether somebody was answered while another waited, since `entered`, and not long ago: that
-    /// one waits because so many ask.
-    fn has_answered_since(&self, entered: Instant) -> bool {
-        let waited = entered.elapsed().min(LATELY);
-        let since = self.now().saturating_sub(u64::try_from(waited.as_millis()).unwrap_or(0));
-        self.last.load(Ordering::Relaxed) > since
+    fn are_recent(&self) -> bool {
+        let some = self.count.load(Ordering::Relaxed) > 0;
+        some && self.now().saturating_sub(self.last.load(Ordering::Relaxed)) < LATELY
     }
 }
 
@@ -162,11 +159,13 @@ impl<C: Fetch> Pooled<C> {
         let entered = Instant::now();
         let deadline = deadline.min(entered + self.timeout);
         let database = self.label.clone();
-        let Ok(permit) = self.share.enter(deadline) else {
-            // Without a number, because repeated errors are told apart by their text.
-            let reason = "too many requests wait for this database already".into();
-            let overloaded = self.answers.has_answered_since(entered);
-            return Err(Error::Unavailable { database, reason, overloaded });
+        let permit = match self.share.enter(deadline) {
+            Ok(permit) => permit,
+            Err(Full { stuck }) => {
+                // Without a number, because repeated errors are told apart by their text.
+                let reason = "too many requests wait for this database already".into();
+                return Err(Error::Unavailable { database, reason, overloaded: !stuck });
+            }
         };
         let answer = work(deadline);
         if !matches!(answer, Err(Failure::TimedOut(_))) {
@@ -179,7 +178,7 @@ impl<C: Fetch> Pooled<C> {
         answer.map_err(|failure| match failure {
             Failure::Query(reason) => Error::Query { database, reason },
             Failure::TimedOut(reason) => {
-                let overloaded = self.answers.has_answered_since(entered);
+                let overloaded = !self.pool.waited_long(entered) || self.answers.are_recent();
                 Error::Unavailable { database, reason, overloaded }
             }
             Failure::Broken(reason) | Failure::Refused(reason) => {

@@ -106,3 +106,44 @@ fn debug_tells_no_hash() {
     };
     assert!(!format!("{user:?}").contains("hash"));
 }
+
+#[test]
+fn rows_agree_as_far_as_both_know() {
+    let wants = Wants { columns: vec!["email".into()], ..Wants::GROUPS.or(&Wants::PERMISSIONS) };
+    let all = || User {
+        id: "1".into(),
+        is_active: true,
+        groups: vec!["a".into(), "b".into()],
+        permissions: vec!["blog.add".into()],
+        columns: vec![Some("x".into())],
+        known: wants.clone(),
+        ..User::default()
+    };
+    type Change = fn(&mut User);
+    let changes: [(Wants, Change); 10] = [
+        (Wants::NOTHING, |user| user.id = "2".into()),
+        (Wants::NOTHING, |user| user.username = "x".into()),
+        (Wants::NOTHING, |user| *user.password = "x".into()),
+        (Wants::NOTHING, |user| user.is_active = false),
+        (Wants::GROUPS, |user| user.groups.truncate(1)),
+        (Wants::GROUPS, |user| user.groups = vec!["a".into(), "c".into()]),
+        (Wants::FLAGS, |user| user.is_staff = true),
+        (Wants::FLAGS, |user| user.is_superuser = true),
+        (Wants::PERMISSIONS, |user| user.permissions.clear()),
+        (Wants { columns: vec!["email".into()], ..Wants::NOTHING }, |user| {
+            user.columns = vec![None]
+        }),
+    ];
+    for (known, change) in changes {
+        let mut other = all();
+        other.groups.reverse();
+        assert!(other.agrees_with(&all()));
+        change(&mut other);
+        assert!(!other.agrees_with(&all()) && !all().agrees_with(&other), "{other:?}");
+        // The same, where nobody knows of it.
+        if known != Wants::NOTHING {
+            other.known = Wants::NOTHING;
+            assert!(other.agrees_with(&all()) && all().agrees_with(&other), "{other:?}");
+        }
+    }
+}

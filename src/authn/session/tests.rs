@@ -1,6 +1,9 @@
 use super::*;
 use crate::authn::Stale;
+use crate::authn::Verifier;
+use crate::cache::{Key, Verified};
 use crate::hashers::Floor;
+use crate::hashers::Hashers;
 use crate::query::{Query, Values};
 use crate::session::Engine;
 use crate::store::Store;
@@ -187,6 +190,37 @@ fn nobody_is_let_in_by_less() {
     assert_eq!(refused(gone, SECRET_KEY), "no such user");
     let changed = with(|user| user.password = Zeroizing::new("!".into()));
     assert!(refused(changed, SECRET_KEY).contains("present password"));
+}
+
+/// A login's outage is not bridged by what a session has seen to be over.
+#[test]
+fn what_a_session_finds_out_counts_for_logins() {
+    let cache = Verified::new(&Key::new([1; 32]), None);
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let hashing = crate::authn::tests::hashing();
+    let (lifetime, stale) = (None, Some(Duration::from_secs(60)));
+    let verifier =
+        Verifier { hashers: &hashers, hashing: &hashing, cache: Some(&cache), lifetime, stale };
+    let changes: [fn(&mut Rows); 3] = [
+        |rows| rows.user.is_active = false,
+        |rows| rows.user.id = "2".into(),
+        // Neither is there any more.
+        |rows| (rows.user.id, rows.expire_date) = ("2".into(), "2023-11-14 22:13:20"),
+    ];
+    for change in changes {
+        let (rows, mut site) = site(Rows::new());
+        // So that one query brings both.
+        assert_eq!(ask(&site, &[SECRET_KEY]), Ok(Ok("alice".into())));
+        let user = Arc::new(rows.user.clone());
+        verifier.note(&site, "alice", b"secret", &user, Some(std::time::Instant::now()));
+        assert_eq!(ask(&site, &[SECRET_KEY]), Ok(Ok("alice".into())));
+        assert!(site.stale.knows("1"));
+        let mut rows = Rows::new();
+        change(&mut rows);
+        site.store = Arc::new(rows);
+        assert!(ask(&site, &[SECRET_KEY]).unwrap().is_err());
+        assert!(!site.stale.knows("1"));
+    }
 }
 
 #[test]

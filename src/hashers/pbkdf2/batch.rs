@@ -182,14 +182,18 @@ impl Worker {
     fn run(mut self) {
         while self.take() {
             self.keep_pace();
-            if let [task] = &mut self.tasks[..] {
-                task.work.go_on(&self.shared);
-            } else {
-                let jobs = self.tasks.iter_mut().filter_map(|task| match &mut task.work {
-                    Work::Job(job) => Some(job),
-                    Work::Whole(_) => None,
-                });
-                self.shared.advance(&mut jobs.collect::<Vec<_>>());
+            // Some may have been given up meanwhile.
+            self.tasks.retain(|task| !task.is_over());
+            match &mut self.tasks[..] {
+                [] => {}
+                [task] => task.work.go_on(&self.shared),
+                tasks => {
+                    let jobs = tasks.iter_mut().filter_map(|task| match &mut task.work {
+                        Work::Job(job) => Some(job),
+                        Work::Whole(_) => None,
+                    });
+                    self.shared.advance(&mut jobs.collect::<Vec<_>>());
+                }
             }
             self.tasks.retain(|task| !task.is_over());
         }

@@ -62,7 +62,7 @@ fn nobody_queues_longer_than_his_own_patience() {
     thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             let begun = Instant::now();
-            assert_eq!(share.enter(soon()).err(), Some(Full));
+            assert_eq!(share.enter(soon()).err(), Some(Full { stuck: false }));
             begun.elapsed()
         });
         while !waiter.is_finished() {
@@ -80,11 +80,11 @@ fn a_stall_refuses_at_once_and_others_are_let_in_again() {
     let first = share.enter(soon()).unwrap();
     let second = share.enter(soon()).unwrap();
     let begun = Instant::now();
-    assert_eq!(share.enter(soon()).err(), Some(Full));
+    assert_eq!(share.enter(soon()).err(), Some(Full { stuck: true }));
     assert!((STALL / 2..STALL * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     let begun = Instant::now();
     for _ in 0..100 {
-        assert_eq!(share.enter(soon()).err(), Some(Full));
+        assert_eq!(share.enter(soon()).err(), Some(Full { stuck: true }));
     }
     assert!(begun.elapsed() < PATIENCE, "a stall is known at once: {:?}", begun.elapsed());
     drop(second);
@@ -215,7 +215,17 @@ fn the_queue_of_one_is_not_the_others() {
     drop(inside);
     let inside = [well.enter(soon()).unwrap(), well.enter(soon()).unwrap()];
     thread::sleep(STALL + PATIENCE);
-    assert_eq!(well.enter(soon()).err(), Some(Full));
+    assert_eq!(well.enter(soon()).err(), Some(Full { stuck: true }));
     assert_eq!(burst(&stuck, 4, Duration::from_millis(5)), 0);
     drop(inside);
+}
+
+#[test]
+fn who_finds_the_gate_full_of_others_knows_nothing_of_his_store() {
+    let gate = Arc::new(Gate::new(8));
+    let [one, two, well] = [(); 3].map(|()| gate.clone().share());
+    let _inside = [&one, &one, &two, &two].map(|share| share.enter(soon()).unwrap());
+    thread::sleep(STALL);
+    assert_eq!(one.enter(soon()).err(), Some(Full { stuck: true }));
+    assert_eq!(well.enter(soon()).err(), Some(Full { stuck: false }));
 }

@@ -85,21 +85,28 @@ fn that_too_many_ask_is_no_outage() {
     let stuck = || Slow { stuck: true, ..Slow::default() };
     for (database, is_overload) in [(slow(), true), (stuck(), false)] {
         let store = pooled(database, &Arc::new(Gate::new(4)));
-        let ask = || {
-            let deadline = Instant::now() + store.timeout();
+        let ask = |time| {
+            let deadline = Instant::now() + time;
             store.get_by_natural_key(&Arc::default(), &Wants::NOTHING, "alice", deadline)
         };
         if is_overload {
-            assert_eq!(ask(), Ok(Found::Nobody));
+            assert_eq!(ask(store.timeout()), Ok(Found::Nobody));
         }
+        let overloaded = |error| match error {
+            Error::Unavailable { overloaded, .. } => overloaded,
+            other => panic!("{other:?}"),
+        };
         let errors: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..12).map(|_| scope.spawn(|| ask().err())).collect();
+            let asking = |_| scope.spawn(|| ask(store.timeout()).err());
+            let threads: Vec<_> = (0..12).map(asking).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert!(!errors.is_empty());
-        for error in errors {
-            let Error::Unavailable { overloaded, .. } = error else { panic!("{error:?}") };
-            assert_eq!(overloaded, is_overload);
+        assert!(errors.into_iter().all(|error| overloaded(error) == is_overload));
+        if is_overload {
+            // Who has no time left finds nothing out, however long nobody was answered.
+            thread::sleep(Duration::from_millis(LATELY + 100));
+            assert!(overloaded(ask(Duration::ZERO).unwrap_err()));
         }
     }
 }

@@ -101,9 +101,12 @@ impl Ear {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let now = self.now();
         self.asked.store(now, Ordering::Relaxed);
-        // First, as `deaf` raises it last: one of after a loss comes with what was heard after it.
-        let generation = self.generation.load(Ordering::Acquire);
-        (now < self.fresh_until.load(Ordering::Acquire)).then_some(Stamp(generation))
+        // A loss ends freshness first and raises the generation last: the same one before and after
+        // means that there was none in between.
+        let generation = || self.generation.load(Ordering::Acquire);
+        let before = generation();
+        let fresh = now < self.fresh_until.load(Ordering::Acquire);
+        (fresh && generation() == before).then_some(Stamp(before))
     }
 
     /// How long nobody has asked.
