@@ -45,7 +45,7 @@ impl User {
             && (self.is_superuser || self.permissions.iter().any(|has| has == permission))
     }
 
-    /// Whether nothing that both rows say of a user differs.
+    /// Whether nothing differs of what both rows know of a user and his rights.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let same = |one: &[String], other: &[String]| {
             one.len() == other.len() && one.iter().all(|name| other.contains(name))
@@ -57,9 +57,13 @@ impl User {
             && (!both(|known| known.flags)
                 || (self.is_staff, self.is_superuser) == (other.is_staff, other.is_superuser))
             && (!both(|known| known.permissions) || same(&self.permissions, &other.permissions))
-            && self.named_columns().all(|(name, value)| {
-                other.named_columns().all(|(theirs, other)| theirs != name || other == value)
-            })
+    }
+
+    /// Whether the columns that both rows have are the same.
+    pub fn has_columns_of(&self, other: &Self) -> bool {
+        self.named_columns().all(|(name, value)| {
+            other.named_columns().all(|(theirs, other)| theirs != name || other == value)
+        })
     }
 
     fn named_columns(&self) -> impl Iterator<Item = (&String, &Option<String>)> {

@@ -119,7 +119,7 @@ impl Asked<'_> {
             store.session(model, self.wants, key.as_str(), owner.as_deref(), deadline)
         })?;
         if let Some(owner) = owner.as_deref() {
-            stale.heed_id(&found, |key| key == owner);
+            stale.heed_id(&found, || vec![owner.into()]);
         }
         let claims = match self.claims_of_row(row.as_deref()) {
             Ok(claims) => claims,

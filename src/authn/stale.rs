@@ -7,7 +7,7 @@ use super::{Proof, Site, Verifier};
 use crate::cache::{Claim, Id};
 use crate::hashers::Stored;
 use crate::store::Found;
-use crate::user::{User, Wants};
+use crate::user::{User, UserModel, Wants};
 use quick_cache::unsync::Cache;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 const MOST: usize = 4096;
 
 /// Who was read to have changed is not remembered for so long: others may still have an older row,
-/// whether kept (`rows=`) or read before a long wait for a hash.
-const DOUBT: Duration = Duration::from_secs(60);
+/// kept (`rows=`) or read before they waited for a hash.
+const DOUBT: Duration = Duration::from_secs(60 + FRESH.as_secs());
 
 /// A row that was read longer ago, before a wait for a hash, is not remembered.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_secs(5);
 
 /// What is remembered of one site, once somebody was let in who may be served from it.
 #[derive(Default)]
@@ -33,14 +33,16 @@ pub struct Stale {
 }
 
 struct Kept {
-    /// By the name that they came with, in lower case: a database may take others for it.
+    /// By the name that they came with, without its case where that does not matter.
     logins: Cache<Box<str>, Login>,
-    /// What was last read of those, by their primary key: places ask for different things, and one
-    /// row is kept for each of them, as long as none has overtaken it.
-    rows: Cache<Box<str>, SmallVec<[Arc<User>; 1]>>,
+    /// What was last read of those, and when, by their primary key: places ask for different things,
+    /// and one row is kept for each of them, as long as none has overtaken it.
+    rows: Cache<Box<str>, Rows>,
     /// Who was last read to have changed, and when.
     changed: Cache<Box<str>, Instant>,
 }
+
+type Rows = SmallVec<[(Arc<User>, Instant); 1]>;
 
 /// Somebody was let in.
 struct Login {
@@ -60,14 +62,14 @@ impl Stale {
         self.told.swap(answers + 1, Ordering::Relaxed) != answers + 1
     }
 
-    /// Who has this name now, whatever place has read it.
-    pub(super) fn heed_name(&self, username: &str, found: &Found) {
+    /// Who has this name in `model` now, whatever place has read it.
+    pub(super) fn heed_name(&self, model: &UserModel, username: &str, found: &Found) {
         let Some(mut kept) = self.kept() else { return };
         let user = match found {
             Found::One(user) => Some(user),
             Found::Nobody | Found::Several => None,
         };
-        let name = username.to_lowercase();
+        let name = key(model, username);
         if let Some(login) = kept.logins.get(&*name)
             && user.is_none_or(|user| *user.id != *login.id)
         {
@@ -80,15 +82,16 @@ impl Stale {
         }
     }
 
-    /// Who has this primary key now, likewise; `is` tells whether a key is the same.
-    pub(super) fn heed_id(&self, found: &Found, is: impl Fn(&str) -> bool) {
+    /// Who has this primary key now, likewise; `ids` are its spellings.
+    pub(super) fn heed_id(&self, found: &Found, ids: impl FnOnce() -> Vec<String>) {
         let Some(mut kept) = self.kept() else { return };
         if let Found::One(user) = found {
             return kept.heed(user);
         }
-        let gone = kept.rows.iter().map(|(id, _)| id).find(|id| is(id)).cloned();
-        if let Some(id) = gone {
-            kept.doubt(&id);
+        for id in ids() {
+            if kept.rows.contains_key(&*id) {
+                kept.doubt(&id);
+            }
         }
     }
 
@@ -116,7 +119,7 @@ impl Kept {
     fn heed(&mut self, user: &Arc<User>) {
         let agree = |row: &Arc<User>| Arc::ptr_eq(row, user) || user.agrees_with(row);
         let known = self.rows.get(&*user.id);
-        if !user.is_active || known.is_some_and(|rows| !rows.iter().all(agree)) {
+        if !user.is_active || known.is_some_and(|rows| !rows.iter().all(|(row, _)| agree(row))) {
             self.doubt(&user.id);
         } else if known.is_some() {
             self.put(user);
@@ -129,14 +132,18 @@ impl Kept {
         if doubtful {
             return false;
         }
+        let overtaken = |row: &User| user.known.cover(&row.known) || !user.has_columns_of(row);
         let mut rows = self.rows.get(&*user.id).cloned().unwrap_or_default();
-        if !rows.iter().any(|row| Arc::ptr_eq(row, user)) {
-            rows.retain(|row| !user.known.cover(&row.known));
-            rows.push(Arc::clone(user));
-            self.rows.insert(user.id.as_str().into(), rows);
-        }
+        rows.retain(|(row, _)| !overtaken(row));
+        rows.push((Arc::clone(user), Instant::now()));
+        self.rows.insert(user.id.as_str().into(), rows);
         true
     }
+}
+
+/// What a login is found by.
+fn key(model: &UserModel, username: &str) -> Box<str> {
+    if model.ignores_case { username.to_lowercase().into() } else { username.into() }
 }
 
 impl Verifier<'_> {
@@ -157,10 +164,9 @@ impl Verifier<'_> {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.heed(user);
         if kept.put(user) {
-            let (name, id) = (username.to_lowercase(), user.id.as_str().into());
-            let verified = Instant::now();
+            let (id, verified) = (user.id.as_str().into(), Instant::now());
             let login = Login { username: username.into(), id, credentials, verified };
-            kept.logins.insert(name.into(), login);
+            kept.logins.insert(key(&site.model, username), login);
         }
     }
 
@@ -175,10 +181,12 @@ impl Verifier<'_> {
         let lately: Duration = self.stale?;
         let (user, credentials) = {
             let kept = site.stale.kept()?;
-            let login = kept.logins.get(&*username.to_lowercase())?;
-            let timely = login.verified.elapsed() < lately && *login.username == *username;
-            let rows = kept.rows.get(&login.id).filter(|_| timely)?;
-            let user = rows.iter().find(|row| row.known.cover(wants))?;
+            let login = kept.logins.get(&key(&site.model, username))?;
+            let timely = |since: Instant| since.elapsed() < lately;
+            let same = timely(login.verified) && *login.username == *username;
+            let rows = kept.rows.get(&login.id).filter(|_| same)?;
+            let covers = |(row, read): &&(Arc<User>, _)| row.known.cover(wants) && timely(*read);
+            let (user, _) = rows.iter().find(covers)?;
             (Arc::clone(user), login.credentials)
         };
         let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));

@@ -116,6 +116,19 @@ impl UserId {
         is_uuid.then(|| hex.to_ascii_lowercase())
     }
 
+    /// The key as columns of any kind may have it.
+    pub fn spellings(&self) -> Vec<String> {
+        let mut all = vec![self.text.clone()];
+        all.extend(self.integer().map(|number| number.to_string()));
+        if let Some(digits) = self.uuid() {
+            let parts =
+                [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or(""));
+            all.push(parts.join("-"));
+            all.push(digits);
+        }
+        all
+    }
+
     /// Whether it means the user whose primary key is `id`, as text, whatever the kind of the column.
     pub fn is(&self, id: &str) -> bool {
         let uuid = || Self { text: id.to_owned(), is_number: false }.uuid();

@@ -237,6 +237,14 @@ fn an_id_is_read_as_its_column_is() {
         assert_eq!(text(written).integer(), integer, "{written:?}");
         assert_eq!(text(written).text(), written);
     }
+    assert_eq!(text(" 007").spellings(), [" 007", "7"]);
+    assert_eq!(text("alice").spellings(), ["alice"]);
+    let digits = "550e8400e29b41d4a716446655440000";
+    let spelt = "550e8400-e29b-41d4-a716-446655440000";
+    for written in [digits, spelt, &spelt.to_uppercase()] {
+        let all = text(written).spellings();
+        assert!([written, digits, spelt].iter().all(|one| all.contains(&(*one).to_owned())));
+    }
     let uuid = Some("12345678abcdef12345678abcdef0123".to_owned());
     for written in [
         "12345678abcdef12345678abcdef0123",

@@ -144,6 +144,7 @@ fn an_outage_is_bridged_by_what_was_read_last() {
     let bridges =
         Verifier { hashers: &hashers, hashing: &hashing, cache: Some(&cache), lifetime, stale };
     let plain = Verifier { stale: None, ..bridges };
+    let fresh = || site();
     let mut site = site();
     let away =
         Error::Unavailable { database: String::new(), reason: String::new(), overloaded: false };
@@ -188,9 +189,26 @@ fn an_outage_is_bridged_by_what_was_read_last() {
         assert_eq!(bridged(&mut site, wants), None);
     }
 
+    // What one place has read long ago is not made young by what another one asks for.
+    site = fresh();
+    let brief = Verifier { stale: Some(Duration::from_millis(500)), ..bridges };
+    assert!(matches!(enter(&site, bridges, &both), Ok(Decision::Granted(..))));
+    std::thread::sleep(Duration::from_millis(510));
+    assert!(matches!(enter(&site, bridges, &Wants::NOTHING), Ok(Decision::Granted(..))));
+    let lately = |wants| brief.bridge(&site, wants, "alice", b"secret");
+    assert!(lately(&both).is_none() && lately(&Wants::NOTHING).is_some());
+
+    // Another spelling is another user, or the same one where case does not matter.
+    for ignores_case in [false, true] {
+        site = fresh();
+        site.model = Arc::new(UserModel { ignores_case, ..UserModel::default() });
+        assert!(matches!(enter(&site, bridges, &Wants::NOTHING), Ok(Decision::Granted(..))));
+        site.get_by_natural_key(&Wants::NOTHING, "ALICE", &Patience::default()).unwrap();
+        assert_eq!(bridged(&mut site, &Wants::NOTHING).is_some(), !ignores_case);
+    }
+
     // Not after a long wait for the hash: meanwhile he may be gone.
     let asked = Instant::now().checked_sub(FRESH * 2);
-    let fresh = || crate::authn::tests::site();
     site = fresh();
     let found = site.get_by_natural_key(&both, "alice", &Patience::default()).unwrap();
     bridges.note(&site, "alice", b"secret", &found.one().unwrap(), asked);
@@ -206,8 +224,6 @@ fn an_outage_is_bridged_by_what_was_read_last() {
         for read in [
             (|site, plain| {
                 let wants = &Wants::NOTHING;
-                check_password(site, plain, wants, "ALICE", "secret", &Patience::default())
-                    .unwrap();
                 check_password(site, plain, wants, "alice", "secret", &Patience::default())
                     .unwrap();
             }) as fn(&Site, Verifier<'_>),
