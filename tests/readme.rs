@@ -81,9 +81,10 @@ fn no_directive_is_named_that_does_not_exist() {
 /// httpd's own word on `text`; what it names under /etc/apache2 is there.
 fn passes(text: &str) {
     let etc = directory("readme");
-    for name in ["authnz_django.password", "authnz_django.secret_key"] {
-        fs::write(etc.join(name), "secret\n").unwrap();
-        fs::set_permissions(etc.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["password", "secret_key", "cache_key"] {
+        let path = etc.join(format!("authnz_django.{name}"));
+        fs::write(&path, "secret\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     let config = text.replace("/etc/apache2/", &format!("{}/", etc.display()));
     let modules = ["authz_groupfile", "auth_digest", "headers", "socache_shmcb", "socache_redis"];
