@@ -44,6 +44,17 @@ impl Engine {
         all
     }
 
+    /// What so many checks side by side are done by.
+    pub fn name(&self, checks: usize) -> &'static str {
+        if self.avx512.is_some() && checks >= self.lanes_from() {
+            "AVX-512"
+        } else if self.sha_ni.is_some() {
+            "SHA-NI"
+        } else {
+            "portable"
+        }
+    }
+
     /// How many checks one thread should have in hand, if it can have `share` of them.
     pub fn width(&self, share: usize) -> usize {
         let most = if self.avx512.is_some() && share >= self.lanes_from() {
