@@ -109,7 +109,8 @@ def markdown(columns, figures, machine, pbkdf2):
 In parentheses: of the requests/s without authentication. Warm columns have every password verified before. The columns that
 compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and
 answer 64 users in turn instead of 1,000; their listings and checkouts are measured once. Where rows are kept, 1,000 users in
-turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end;
+turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this module has. The storm: 64 first
+logins at once, and 16 connections that try wrong passwords without end;
 verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
 backend, is a scheduling group of its own, unless autogroups are named above.
 pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.

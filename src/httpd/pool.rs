@@ -38,7 +38,8 @@ impl<'a> Pool<'a> {
         }
         const { assert!(align_of::<T>() <= ALIGNMENT) };
         // SAFETY: `new`; the memory is large enough, aligned, and nobody else's: where there is none,
-        // httpd's pools end the process. The cleanup is the value's end. A child that execs must not drop what the parent owns, hence the null cleanup.
+        // httpd's pools end the process. The cleanup is the value's end. A child that execs must not
+        // drop what the parent owns, hence the null cleanup.
         unsafe {
             let place = ffi::apr_palloc(self.raw, size_of::<T>()).cast::<T>();
             place.write(value);

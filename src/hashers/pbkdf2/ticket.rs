@@ -20,8 +20,8 @@ pub enum Unfinished {
 }
 
 /// A job that was submitted. Any number of threads may wait for it, each with its own deadline; when
-/// the ticket is dropped, the job is given up: in the queue, or at the end of a chunk. What is done at a
-/// stretch goes on once it has begun.
+/// the ticket is dropped, the job is given up: in the queue, or at the end of a chunk. What is done
+/// at a stretch goes on once it has begun.
 pub struct Ticket {
     pub(super) shared: Arc<Shared>,
     pub(super) outcome: Arc<Outcome>,
