@@ -109,7 +109,7 @@ impl Hashing {
     /// When there is no room, or no verdict in time.
     pub fn check(
         &self,
-        id: Option<Id>,
+        id: Id,
         work: impl FnOnce(&dyn Crew) -> Result<Verdict, Stopped>,
     ) -> Result<Verdict, Busy> {
         let _inside = Inside::enter(&self.inside, self.most).ok_or(Busy::Full)?;
@@ -119,10 +119,12 @@ impl Hashing {
             let _turn = turn.map(|turns| turns.enter(0, deadline)).transpose()?;
             Ok(work(&Admitted { hashing: self, deadline })?)
         };
-        match id {
-            Some(id) => self.flights.join(id, deadline, work),
-            None => work(),
-        }
+        self.flights.join(id, deadline, work)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.load(Ordering::SeqCst)
     }
 }
 

@@ -201,18 +201,30 @@ fn hashing_seconds(child: u32) -> f64 {
     ticks.sum::<f64>() / 100.0
 }
 
-/// A page with many parts comes with the same password many times at once.
+/// A page with many parts comes with the same password many times at once; where nothing is
+/// remembered, the next page is hashed anew.
 #[test]
 fn the_same_password_at_the_same_time_is_hashed_once() {
+    for (topic, cache, again) in [
+        ("once", "", 1),
+        ("once_timeout_off", "AuthDjangoCacheTimeout off", 2),
+        ("once_cache_off", "AuthDjangoCache off", 2),
+    ] {
+        hashed_once(topic, cache, again);
+    }
+}
+
+/// `again`: how often bob was hashed when he has come again.
+fn hashed_once(topic: &str, cache: &str, again: usize) {
     let lines = "StartServers 1\nServerLimit 1\nThreadsPerChild 32\nMaxRequestWorkers 32\n\
                  MinSpareThreads 1\nMaxSpareThreads 32\n";
     let (path, _) = sqlite("auth.User");
     let config = format!(
-        "AuthDjangoDatabase sqlite:{}\nLogLevel authnz_django:debug\n\
+        "AuthDjangoDatabase sqlite:{}\n{cache}\nLogLevel authnz_django:debug\n\
          <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n",
         path.display()
     );
-    let mut setup = Setup::new("once", config).modules(&["socache_shmcb"]);
+    let mut setup = Setup::new(topic, config).modules(&["socache_shmcb"]);
     setup.mpm_lines = lines.into();
     let httpd = setup.start();
     // Long enough that all of them come while it is hashed.
@@ -228,8 +240,10 @@ fn the_same_password_at_the_same_time_is_hashed_once() {
             scope.spawn(|| assert_eq!(httpd.status("/public/", "", ""), 200));
         }
     });
-    assert_eq!(httpd.count_in_log("bob: password verified for"), 1);
-    assert_eq!(httpd.count_in_log("bob: password verified before for"), 11);
+    assert_eq!(httpd.count_in_log("bob: password verified for"), 1, "{topic}");
+    assert_eq!(httpd.count_in_log("bob: password verified before for"), 11, "{topic}");
+    assert_eq!(httpd.status("/members/", "bob", "bob secret"), 200);
+    assert_eq!(httpd.count_in_log("bob: password verified for"), again, "{topic}");
     httpd.finish();
 }
 

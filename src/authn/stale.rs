@@ -78,7 +78,7 @@ impl Stale {
             kept.doubt(&id);
         }
         if let Some(user) = user {
-            kept.heed(user);
+            kept.heed(user, false);
         }
     }
 
@@ -86,7 +86,8 @@ impl Stale {
     pub(super) fn heed_id(&self, found: &Found, ids: impl FnOnce() -> Vec<String>) {
         let Some(mut kept) = self.kept() else { return };
         if let Found::One(user) = found {
-            return kept.heed(user);
+            kept.heed(user, false);
+            return;
         }
         for id in ids() {
             if kept.rows.contains_key(&*id) {
@@ -116,14 +117,15 @@ impl Kept {
         self.changed.insert(id.into(), Instant::now());
     }
 
-    fn heed(&mut self, user: &Arc<User>) {
+    /// Whether he is remembered: who was before, and, with `login`, who is not in doubt.
+    fn heed(&mut self, user: &Arc<User>, login: bool) -> bool {
         let agree = |row: &Arc<User>| Arc::ptr_eq(row, user) || user.agrees_with(row);
         let known = self.rows.get(&*user.id);
         if !user.is_active || known.is_some_and(|rows| !rows.iter().all(|(row, _)| agree(row))) {
             self.doubt(&user.id);
-        } else if known.is_some() {
-            self.put(user);
+            return false;
         }
+        (login || known.is_some()) && self.put(user)
     }
 
     /// A row that says less than another one does not overtake it. False if he is in doubt.
@@ -159,11 +161,10 @@ impl Verifier<'_> {
         if self.stale.is_none() || asked.is_none_or(|asked| asked.elapsed() > FRESH) {
             return;
         }
-        let Some(credentials) = self.id(site, user, password) else { return };
+        let credentials = self.id(site, user, password);
         let kept = site.stale.kept.get_or_init(|| Mutex::new(Kept::new()));
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.heed(user);
-        if kept.put(user) {
+        if kept.heed(user, true) {
             let (id, verified) = (user.id.as_str().into(), Instant::now());
             let login = Login { username: username.into(), id, credentials, verified };
             kept.logins.insert(key(&site.model, username), login);
@@ -190,15 +191,14 @@ impl Verifier<'_> {
             (Arc::clone(user), login.credentials)
         };
         let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));
-        let same = self.id(site, &user, password)? == credentials;
+        let same = self.id(site, &user, password) == credentials;
         (accepted && same).then_some((user, Proof::Stale))
     }
 
     /// A digest under the key of the cache, so that no password is kept.
-    fn id(&self, site: &Site, user: &User, password: &[u8]) -> Option<Id> {
+    fn id(&self, site: &Site, user: &User, password: &[u8]) -> Id {
         let claim = Claim::User { id: &user.id, encoded: &user.password };
-        let credentials = self.cache?.credentials(&site.identity, claim, password, Duration::ZERO);
-        Some(credentials.id())
+        self.cache.credentials(&site.identity, claim, password, Duration::ZERO).id()
     }
 }
 

@@ -114,7 +114,7 @@ fn ask(username: &str, password: &str) -> Decision {
     let verifier = Verifier {
         hashers: &hashers,
         hashing: &hashing(),
-        cache: None,
+        cache: &Verified::new(&Key::new([1; 32]), None),
         lifetime: None,
         stale: None,
     };
@@ -145,13 +145,8 @@ fn the_shared_store_is_asked_as_often_whoever_it_is() {
     let cache = Verified::new(&Key::new([7; 32]), Some(counted.clone()));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let (hashing, lifetime) = (hashing(), Some(Duration::from_secs(300)));
-    let verifier = Verifier {
-        hashers: &hashers,
-        hashing: &hashing,
-        cache: Some(&cache),
-        lifetime,
-        stale: None,
-    };
+    let verifier =
+        Verifier { hashers: &hashers, hashing: &hashing, cache: &cache, lifetime, stale: None };
     let asked = |username| {
         let before = counted.0.load(Ordering::Relaxed);
         let decision = asked(verifier, username, "wrong");
@@ -221,13 +216,8 @@ fn the_cache_spares_a_hash_and_nothing_else() {
     let cache = Verified::new(&Key::new([1; 32]), None);
     let lifetime = Some(Duration::from_secs(300));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
-    let verifier = Verifier {
-        hashers: &hashers,
-        hashing: &hashing(),
-        cache: Some(&cache),
-        lifetime,
-        stale: None,
-    };
+    let verifier =
+        Verifier { hashers: &hashers, hashing: &hashing(), cache: &cache, lifetime, stale: None };
     let mut site = site();
     let ask = |site: &Site, verifier, username: &str, password: &str| {
         let patience = Patience::default();
@@ -311,7 +301,7 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
     std::thread::scope(|scope| {
         let (hashing, site, cache) = (&hashing, &site, &cache);
         scope.spawn(move || {
-            let verdict = hashing.check(Some(id(true)), |_| {
+            let verdict = hashing.check(id(true), |_| {
                 told.send(()).unwrap();
                 let _ = gone.recv_timeout(Duration::from_secs(2));
                 Ok(Verdict::Correct)
@@ -320,8 +310,7 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
         });
         begun.recv().unwrap();
         let asked = scope.spawn(|| {
-            let verifier =
-                Verifier { hashers: &refuses, hashing, cache: Some(cache), lifetime, stale: None };
+            let verifier = Verifier { hashers: &refuses, hashing, cache, lifetime, stale: None };
             let patience = Patience::default();
             check_password(site, verifier, &Wants::NOTHING, "alice", "secret", &patience).unwrap()
         });
@@ -329,12 +318,56 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
         let _ = go.send(());
         assert!(matches!(decision, Decision::Denied(Reason::Refused(_))), "{decision:?}");
     });
+    let verifier =
+        Verifier { hashers: &accepts, hashing: &hashing, cache: &cache, lifetime, stale: None };
+    assert!(matches!(asked(verifier, "alice", "secret"), Decision::Granted(..)));
+}
+
+/// Where nothing is remembered, what is asked while the same check is done has its verdict, and what
+/// is asked later is hashed.
+#[test]
+fn equal_checks_are_done_once_without_a_lifetime() {
+    let cache = Verified::new(&Key::new([1; 32]), None);
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let hashing = hashing();
     let verifier = Verifier {
-        hashers: &accepts,
+        hashers: &hashers,
         hashing: &hashing,
-        cache: Some(&cache),
-        lifetime,
+        cache: &cache,
+        lifetime: None,
         stale: None,
     };
-    assert!(matches!(asked(verifier, "alice", "secret"), Decision::Granted(..)));
+    let user = &users()[0];
+    let known = Claim::User { id: &user.id, encoded: &user.password };
+    for (username, claim) in [("alice", known), ("zoe", Claim::Nobody { username: "zoe" })] {
+        let id = cache.credentials("", claim, b"secret", Duration::ZERO).id();
+        let answers = |username| {
+            let decision = asked(verifier, username, "secret");
+            (format!("{decision:?}"), spent().values().sum::<u64>())
+        };
+        let alone = answers(username);
+        assert_eq!(alone.1, 1000);
+        let (told, begun) = std::sync::mpsc::channel();
+        let (go, gone) = std::sync::mpsc::channel();
+        let follower = std::thread::scope(|scope| {
+            let hashing = &hashing;
+            let pilot = scope.spawn(move || {
+                hashing.check(id, |_| {
+                    told.send(()).unwrap();
+                    let _ = gone.recv_timeout(Duration::from_secs(10));
+                    Ok(if username == "zoe" { Verdict::Wrong } else { Verdict::Correct })
+                })
+            });
+            begun.recv().unwrap();
+            let follower = scope.spawn(|| answers(username));
+            while hashing.inside() < 2 {
+                std::thread::yield_now();
+            }
+            go.send(()).unwrap();
+            pilot.join().unwrap().unwrap();
+            follower.join().unwrap()
+        });
+        assert_eq!(follower, (alone.0.replace("Hashed", "Remembered"), 0), "{username}");
+        assert_eq!(answers(username), alone, "{username}: it is remembered");
+    }
 }

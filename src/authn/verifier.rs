@@ -16,9 +16,9 @@ pub struct Verifier<'a> {
     pub hashers: &'a Hashers,
     /// Who hashes, and how many at a time.
     pub hashing: &'a Hashing,
-    /// The credentials that were verified lately; without them every password is hashed.
-    pub cache: Option<&'a Verified>,
-    /// How long that counts here; `None`: not at all.
+    /// The credentials that were verified lately, and the names of those that are being checked.
+    pub cache: &'a Verified,
+    /// How long what was verified counts here; `None`: every password is hashed.
     pub lifetime: Option<Duration>,
     /// While the database is away, how long ago a user may have been verified who is let in.
     pub stale: Option<Duration>,
@@ -47,7 +47,7 @@ impl Verifier<'_> {
             }
             credentials.are_refused().then(|| stored.verdict())
         };
-        self.check(credentials.as_ref(), known, |crew| {
+        self.check(&credentials, known, |crew| {
             self.hashers.check_password(password, &stored, &site.floor, crew)
         })
     }
@@ -60,32 +60,33 @@ impl Verifier<'_> {
             let _ = credentials.are_verified();
             credentials.are_refused().then_some(Verdict::Wrong)
         };
-        self.check(credentials.as_ref(), known, |crew| {
+        self.check(&credentials, known, |crew| {
             self.hashers.spend(password, &site.floor, crew)?;
             Ok(Verdict::Wrong)
         })
         .map(drop)
     }
 
-    /// What is `known`, or else the verdict of `work`, which is remembered.
+    /// What is `known`, or else the verdict of `work`, which is remembered, where that counts.
     fn check(
         &self,
-        credentials: Option<&Credentials<'_>>,
+        credentials: &Credentials<'_>,
         known: impl Fn(&Credentials<'_>) -> Option<Verdict>,
         work: impl FnOnce(&dyn Crew) -> Result<Verdict, Stopped>,
     ) -> Result<(Verdict, Proof), Busy> {
-        if let Some(verdict) = credentials.and_then(&known) {
+        let remembered = self.lifetime.and(Some(credentials));
+        if let Some(verdict) = remembered.and_then(&known) {
             return Ok((verdict, Proof::Remembered));
         }
         let mut proof = Proof::Remembered;
-        let verdict = self.hashing.check(credentials.map(Credentials::id), |crew| {
+        let verdict = self.hashing.check(credentials.id(), |crew| {
             // Somebody may have found it out since we looked.
-            if let Some(verdict) = credentials.and_then(&known) {
+            if let Some(verdict) = remembered.and_then(&known) {
                 return Ok(verdict);
             }
             proof = Proof::Hashed;
             let verdict = work(crew)?;
-            match (credentials, &verdict) {
+            match (remembered, &verdict) {
                 (Some(credentials), Verdict::Correct) => credentials.verify(),
                 (Some(credentials), _) => credentials.refuse(),
                 (None, _) => {}
@@ -95,13 +96,7 @@ impl Verifier<'_> {
         Ok((verdict, proof))
     }
 
-    fn credentials(
-        &self,
-        site: &Site,
-        claim: Claim<'_>,
-        password: &[u8],
-    ) -> Option<Credentials<'_>> {
-        let (cache, lifetime) = self.cache.zip(self.lifetime)?;
-        Some(cache.credentials(&site.identity, claim, password, lifetime))
+    fn credentials(&self, site: &Site, claim: Claim<'_>, password: &[u8]) -> Credentials<'_> {
+        self.cache.credentials(&site.identity, claim, password, self.lifetime.unwrap_or_default())
     }
 }

@@ -39,7 +39,7 @@ fn expected(iterations: u32) -> Vec<u8> {
 fn the_crew_does_the_work() {
     for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
         let hashing = Hashing::new(LIMITS, 8, None, spawn, || ());
-        let verdict = hashing.check(None, |crew| {
+        let verdict = hashing.check([9; 32], |crew| {
             let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
             assert_eq!(*derived, expected(5000));
             let derived = crew.work(1, Box::new(|| Ok(vec![1, 2].into())));
@@ -57,10 +57,10 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
     let (hashing, door) = (hashing(8), Arc::new(Door::default()));
     let (told, inside) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..4 {
+        for n in 0..4 {
             let (hashing, door, told) = (&hashing, &door, told.clone());
             scope.spawn(move || {
-                hashing.check(None, |_| {
+                hashing.check([n; 32], |_| {
                     told.send(()).unwrap();
                     door.wait();
                     Ok(Verdict::Wrong)
@@ -68,10 +68,10 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
             });
         }
         (0..4).for_each(|_| inside.recv().unwrap());
-        assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Err(Busy::Full));
+        assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Err(Busy::Full));
         door.open();
     });
-    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn the_queue_has_a_bound() {
     let inside: Vec<_> =
         (0..3).filter_map(|_| Inside::enter(&hashing.inside, hashing.most)).collect();
     assert_eq!(inside.len(), 3, "two that run, one that waits");
-    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Err(Busy::Full));
+    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Err(Busy::Full));
     drop(inside);
-    assert_eq!(hashing.check(None, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
 }
 
 /// What runs has its memory until it ends; what had not begun is not done.
@@ -124,7 +124,7 @@ fn equal_checks_are_done_once() {
     let (told, begun) = mpsc::channel();
     thread::scope(|scope| {
         let first = scope.spawn(|| {
-            hashing.check(Some([1; 32]), |_| {
+            hashing.check([1; 32], |_| {
                 told.send(()).unwrap();
                 door.wait();
                 done.fetch_add(1, Ordering::SeqCst);
@@ -135,7 +135,7 @@ fn equal_checks_are_done_once() {
         let again = |id| {
             let (hashing, done) = (&hashing, &done);
             scope.spawn(move || {
-                hashing.check(Some(id), |_| {
+                hashing.check(id, |_| {
                     done.fetch_add(1, Ordering::SeqCst);
                     Ok(Verdict::Wrong)
                 })
@@ -143,7 +143,7 @@ fn equal_checks_are_done_once() {
         };
         assert_eq!(again([2; 32]).join().unwrap(), Ok(Verdict::Wrong));
         let others: Vec<_> = (0..10).map(|_| again([1; 32])).collect();
-        while hashing.inside.load(Ordering::SeqCst) < 11 {
+        while hashing.inside() < 11 {
             thread::yield_now();
         }
         door.open();
@@ -154,13 +154,13 @@ fn equal_checks_are_done_once() {
     });
     assert_eq!(done.load(Ordering::SeqCst), 2);
     // It is over: the next one is done anew.
-    assert_eq!(hashing.check(Some([1; 32]), |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+    assert_eq!(hashing.check([1; 32], |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
 }
 
 #[test]
 fn a_panic_leaves_nobody_waiting() {
     let hashing = hashing(64);
-    let lost = hashing.check(None, |crew| {
+    let lost = hashing.check([9; 32], |crew| {
         match crew.work(0, Box::new(|| panic!("the test asked for it"))) {
             Err(crate::hashers::Undone::Stopped(stopped)) => Err(stopped),
             other => panic!("{other:?}"),
@@ -171,23 +171,23 @@ fn a_panic_leaves_nobody_waiting() {
     let (door, entered) = (Door::default(), Door::default());
     thread::scope(|scope| {
         let pilot = scope.spawn(|| {
-            hashing.check(Some([1; 32]), |_| -> Result<Verdict, Stopped> {
+            hashing.check([1; 32], |_| -> Result<Verdict, Stopped> {
                 entered.open();
                 door.wait();
                 panic!("the test asked for it")
             })
         });
         entered.wait();
-        let follower = scope.spawn(|| hashing.check(Some([1; 32]), |_| Ok(Verdict::Wrong)));
-        while hashing.inside.load(Ordering::SeqCst) < 2 {
+        let follower = scope.spawn(|| hashing.check([1; 32], |_| Ok(Verdict::Wrong)));
+        while hashing.inside() < 2 {
             thread::yield_now();
         }
         door.open();
         assert!(pilot.join().is_err());
         assert_eq!(follower.join().unwrap(), Err(Busy::Lost));
     });
-    assert_eq!(hashing.inside.load(Ordering::SeqCst), 0);
-    let derived = hashing.check(None, |crew| {
+    assert_eq!(hashing.inside(), 0);
+    let derived = hashing.check([9; 32], |crew| {
         assert_eq!(*crew.pbkdf2_sha256(b"secret", b"salt", 3).unwrap(), expected(3));
         Ok(Verdict::Correct)
     });
@@ -200,10 +200,10 @@ fn a_storm_passes() {
     let hashing = hashing(256);
     let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     thread::scope(|scope| {
-        for n in 1..=64_u32 {
+        for n in 1..=64_u8 {
             let (hashing, running, most) = (&hashing, Arc::clone(&running), Arc::clone(&most));
             scope.spawn(move || {
-                let verdict = hashing.check(None, |crew| {
+                let verdict = hashing.check([n; 32], |crew| {
                     if n % 4 == 0 {
                         let work = move || {
                             most.fetch_max(
@@ -216,8 +216,9 @@ fn a_storm_passes() {
                         };
                         crew.work(0, Box::new(work)).unwrap();
                     } else {
-                        let derived = crew.pbkdf2_sha256(b"secret", b"salt", n * 100).unwrap();
-                        assert_eq!(*derived, expected(n * 100));
+                        let iterations = u32::from(n) * 100;
+                        let derived = crew.pbkdf2_sha256(b"secret", b"salt", iterations).unwrap();
+                        assert_eq!(*derived, expected(iterations));
                     }
                     Ok(Verdict::Wrong)
                 });

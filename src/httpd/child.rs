@@ -5,7 +5,7 @@ use super::log::Server;
 use super::pool::Pool;
 use super::{ffi, hashing, log, registry, socache};
 use crate::authn::{Owners, Site, Stale, Verifier};
-use crate::cache::Verified;
+use crate::cache::{Key, Shared, Verified};
 use crate::config::{CacheTimeout, Config, Secret, Unavailable};
 use crate::error::Error;
 use crate::hashers::{Floor, Hashers};
@@ -40,8 +40,10 @@ struct Opened {
 struct Child {
     host: Arc<Httpd>,
     gate: Arc<Gate>,
-    /// `None` with AuthDjangoCache off.
-    verified: Option<Verified>,
+    /// Or why there is none, and no password can be verified.
+    cache: Result<Verified, String>,
+    /// Whether what was verified counts at all: not with AuthDjangoCache off.
+    remembers: bool,
     hashing: Hashing,
     stores: Mutex<Vec<Opened>>,
     sites: RwLock<Vec<Arc<KnownSite>>>,
@@ -58,7 +60,7 @@ static HASHERS: LazyLock<Arc<Hashers>> = LazyLock::new(Arc::default);
 /// Begins a child: a lazy pool for each database, and a warning where its user will trip.
 pub(super) fn init(pool: Pool<'_>, server: Server) {
     let cache = socache::child_init(pool, server);
-    begin(server, cache.map(|(key, shared)| Verified::new(&key, shared)));
+    begin(server, cache);
     for database in registry::databases() {
         if let Err(reason) = database.check() {
             log::server(Some(server), log::Level::Warning, &reason);
@@ -66,8 +68,11 @@ pub(super) fn init(pool: Pool<'_>, server: Server) {
     }
 }
 
-/// The same without the warnings.
-pub(super) fn begin(server: Server, verified: Option<Verified>) {
+/// The same without the warnings, by the key of all children and the level that they share. Without
+/// them nothing is remembered, and a key of the child's own names the checks that are being done.
+pub(super) fn begin(server: Server, shared: Option<(Key, Option<Arc<dyn Shared>>)>) {
+    let remembers = shared.is_some();
+    let key = shared.map_or_else(|| Key::random().map(|key| (key, None)), Ok);
     let host = Arc::new(Httpd { server, threads: threads() });
     let hashing = hashing::begin(&host);
     let stores = registry::databases().len();
@@ -75,7 +80,8 @@ pub(super) fn begin(server: Server, verified: Option<Verified>) {
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {
         host,
         gate,
-        verified,
+        cache: key.map(|(key, shared)| Verified::new(&key, shared)),
+        remembers,
         hashing,
         stores: Mutex::default(),
         sites: RwLock::default(),
@@ -163,7 +169,7 @@ pub(super) fn hashers(config: &Config) -> &Arc<Hashers> {
 /// Verifies a password as a section wants it verified.
 ///
 /// # Errors
-/// Where there is no child yet; else what `body` answers.
+/// Where there is no child yet, or it got no key; else what `body` answers.
 pub(super) fn verify<T>(
     config: &Config,
     body: impl FnOnce(Verifier<'_>) -> Result<T, Error>,
@@ -175,7 +181,9 @@ pub(super) fn verify<T>(
         Some(Unavailable::Stale(lately)) => Some(lately),
         _ => None,
     };
-    let (hashers, hashing, cache) = (hashers(config), &child.hashing, child.verified.as_ref());
+    let cache = child.cache.as_ref().map_err(|reason| Error::Secret(reason.clone()))?;
+    let lifetime = lifetime.filter(|_| child.remembers);
+    let (hashers, hashing) = (hashers(config), &child.hashing);
     body(Verifier { hashers, hashing, cache, lifetime, stale })
 }
 

@@ -200,7 +200,7 @@ fn what_a_session_finds_out_counts_for_logins() {
     let hashing = crate::authn::tests::hashing();
     let (lifetime, stale) = (None, Some(Duration::from_secs(60)));
     let verifier =
-        Verifier { hashers: &hashers, hashing: &hashing, cache: Some(&cache), lifetime, stale };
+        Verifier { hashers: &hashers, hashing: &hashing, cache: &cache, lifetime, stale };
     let changes: [fn(&mut Rows); 3] = [
         |rows| rows.user.is_active = false,
         |rows| rows.user.id = "2".into(),

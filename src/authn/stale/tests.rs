@@ -69,7 +69,7 @@ fn an_outage_is_bridged_for_those_who_were_just_verified() {
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let (lifetime, stale) = (Some(Duration::from_secs(300)), Some(Duration::from_secs(60)));
     let verifier =
-        Verifier { hashers: &hashers, hashing: &hashing(), cache: Some(&cache), lifetime, stale };
+        Verifier { hashers: &hashers, hashing: &hashing(), cache: &cache, lifetime, stale };
     let mut site = site();
     let ask = |site: &Site, verifier, wants, username: &str, password: &str| {
         check_password(site, verifier, wants, username, password, &Patience::default())
@@ -141,8 +141,7 @@ fn an_outage_is_bridged_by_what_was_read_last() {
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let lifetime = Some(Duration::from_secs(300));
     let (hashing, stale) = (hashing(), Some(Duration::from_secs(60)));
-    let bridges =
-        Verifier { hashers: &hashers, hashing: &hashing, cache: Some(&cache), lifetime, stale };
+    let bridges = Verifier { hashers: &hashers, hashing: &hashing, cache: &cache, lifetime, stale };
     let plain = Verifier { stale: None, ..bridges };
     let fresh = || site();
     let mut site = site();
