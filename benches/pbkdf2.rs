@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use mod_authnz_django::hashers::pbkdf2::{Engine, Job};
+use mod_authnz_django::hashers::pbkdf2::{self, Engine, Job};
 use rustix::time::{ClockId, clock_gettime};
+use sha1::Sha1;
 use sha2::Sha256;
 
 const PASSWORD: &[u8] = b"correct horse";
@@ -26,21 +27,34 @@ type Run = fn(checks: usize);
 /// What this CPU does best.
 const DETECTED: &str = "this CPU";
 
-/// A name, how many checks go side by side, and how.
-const VARIANTS: [(&str, usize, Run); 9] = [
-    ("pbkdf2 crate", 1, crate_alone),
-    ("portable", 1, portable),
-    (DETECTED, 1, detected),
-    (DETECTED, 2, detected),
-    (DETECTED, 3, detected),
-    (DETECTED, 4, detected),
-    (DETECTED, 8, detected),
-    (DETECTED, 9, detected),
-    (DETECTED, 16, detected),
+/// As `hashlib` calls them.
+const DIGESTS: [&str; 2] = ["sha256", "sha1"];
+
+/// The digest, a name, how many checks go side by side, and how.
+const VARIANTS: [(&str, &str, usize, Run); 11] = [
+    ("sha256", "pbkdf2 crate", 1, sha256_by_crate),
+    ("sha256", "portable", 1, portable),
+    ("sha256", DETECTED, 1, detected),
+    ("sha256", DETECTED, 2, detected),
+    ("sha256", DETECTED, 3, detected),
+    ("sha256", DETECTED, 4, detected),
+    ("sha256", DETECTED, 8, detected),
+    ("sha256", DETECTED, 9, detected),
+    ("sha256", DETECTED, 16, detected),
+    ("sha1", "pbkdf2 crate", 1, sha1_by_crate),
+    ("sha1", "portable", 1, sha1),
 ];
 
-fn crate_alone(_: usize) {
-    black_box(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(black_box(PASSWORD), SALT, ITERATIONS));
+fn sha256_by_crate(_: usize) {
+    black_box(::pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(black_box(PASSWORD), SALT, ITERATIONS));
+}
+
+fn sha1_by_crate(_: usize) {
+    black_box(::pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(black_box(PASSWORD), SALT, ITERATIONS));
+}
+
+fn sha1(_: usize) {
+    black_box(pbkdf2::sha1(black_box(PASSWORD), SALT, ITERATIONS));
 }
 
 fn portable(checks: usize) {
@@ -68,8 +82,9 @@ impl Python {
     const PROGRAM: &str = "
 import hashlib, sys, time
 for line in sys.stdin:
+    digest, iterations = line.split()
     start = time.thread_time()
-    hashlib.pbkdf2_hmac('sha256', b'correct horse', b'abcdefghijklmnopqrstuv', int(line))
+    hashlib.pbkdf2_hmac(digest, b'correct horse', b'abcdefghijklmnopqrstuv', int(iterations))
     print(time.thread_time() - start, flush=True)
 ";
 
@@ -79,8 +94,8 @@ for line in sys.stdin:
         Self(python.spawn().expect("Python starts"))
     }
 
-    fn seconds(&mut self) -> f64 {
-        writeln!(self.0.stdin.as_ref().unwrap(), "{ITERATIONS}").unwrap();
+    fn seconds(&mut self, digest: &str) -> f64 {
+        writeln!(self.0.stdin.as_ref().unwrap(), "{digest} {ITERATIONS}").unwrap();
         let mut line = String::new();
         BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         line.trim().parse().unwrap()
@@ -108,26 +123,38 @@ fn cpu_time() -> f64 {
 /// Rounds of one run each, so that whatever else the machine does falls on all of them.
 fn against_python() {
     let mut python = Python::start();
-    let mut pythons = Vec::new();
+    let mut pythons = DIGESTS.map(|_| Vec::new());
     let mut ours: Vec<Vec<f64>> = vec![Vec::new(); VARIANTS.len()];
     for _ in 0..ROUNDS {
-        pythons.push(python.seconds());
-        for ((_, checks, run), times) in VARIANTS.iter().zip(&mut ours) {
+        for (digest, times) in DIGESTS.iter().zip(&mut pythons) {
+            times.push(python.seconds(digest));
+        }
+        for ((_, _, checks, run), times) in VARIANTS.iter().zip(&mut ours) {
             let start = cpu_time();
             run(*checks);
             times.push((cpu_time() - start) / *checks as f64);
         }
     }
     let scale = 1_000_000.0 / f64::from(ITERATIONS) * 1000.0;
-    let python = median(&mut pythons);
     println!("{ROUNDS} interleaved rounds of {ITERATIONS} iterations, medians of CPU time\n");
-    println!("| by | checks at once | ms of a core per check of 1,000,000 | times Python |");
-    println!("| --- | --: | --: | --: |");
-    println!("| Python's hashlib | 1 | {:.0} | 1.00 |", python * scale);
-    for ((name, checks, _), times) in VARIANTS.iter().zip(&mut ours) {
-        let ours = median(times);
-        let name = if *name == DETECTED { Engine::detect().name(*checks) } else { name };
-        println!("| {name} | {checks} | {:.0} | {:.2} |", ours * scale, python / ours);
+    println!(
+        "| digest | by | checks at once | ms of a core per check of 1,000,000 | times Python |"
+    );
+    println!("| --- | --- | --: | --: | --: |");
+    for (digest, pythons) in DIGESTS.iter().zip(&mut pythons) {
+        let python = median(pythons);
+        println!("| {digest} | Python's hashlib | 1 | {:.0} | 1.00 |", python * scale);
+        for ((_, name, checks, _), times) in
+            VARIANTS.iter().zip(&mut ours).filter(|((of, ..), _)| of == digest)
+        {
+            let ours = median(times);
+            let name = if *name == DETECTED { Engine::detect().name(*checks) } else { name };
+            println!(
+                "| {digest} | {name} | {checks} | {:.0} | {:.2} |",
+                ours * scale,
+                python / ours
+            );
+        }
     }
     println!();
 }
@@ -139,13 +166,15 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .sample_size(20)
         .configure_from_args();
-    let mut group = criterion.benchmark_group("pbkdf2_sha256");
-    for (name, checks, run) in VARIANTS {
-        group.throughput(Throughput::Elements(checks as u64 * u64::from(ITERATIONS)));
-        group.bench_function(BenchmarkId::new(name, checks), |bencher| {
-            bencher.iter(|| run(checks));
-        });
+    for digest in DIGESTS {
+        let mut group = criterion.benchmark_group(format!("pbkdf2_{digest}"));
+        for (_, name, checks, run) in VARIANTS.iter().filter(|(of, ..)| *of == digest) {
+            group.throughput(Throughput::Elements(*checks as u64 * u64::from(ITERATIONS)));
+            group.bench_function(BenchmarkId::new(*name, checks), |bencher| {
+                bencher.iter(|| run(*checks));
+            });
+        }
+        group.finish();
     }
-    group.finish();
     criterion.final_summary();
 }

@@ -41,7 +41,7 @@ pub(super) fn sha256(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing
 }
 
 /// PBKDF2-HMAC-SHA1, 20 bytes, by the calling thread.
-pub(super) fn sha1(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
+pub fn sha1(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
     let mut job = Job::<[u32; 5]>::new(password, salt, iterations);
     portable::advance(&mut job, iterations.saturating_sub(1));
     job.derived()
