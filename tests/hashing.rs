@@ -192,6 +192,41 @@ fn children_of_many_threads_take_turns() {
     }
 }
 
+/// The child of before the restart has checks in hand, and so has the one after it.
+#[test]
+fn a_graceful_restart_hashes_on_as_many_cores() {
+    for mpm in ["worker", "event"] {
+        let lines = "StartServers 1\nServerLimit 2\nThreadsPerChild 64\nMaxRequestWorkers 64\n\
+                     MinSpareThreads 1\nMaxSpareThreads 64\n";
+        let httpd = start("graceful", mpm, "threads=1 queue=100", lines);
+        wait_until("the only child", 10, || httpd.children().len() == 1);
+        let old = httpd.children()[0];
+        thread::scope(|scope| {
+            let busy = |child| move || hashing_seconds(child) > 0.1;
+            // Enough for longer than the new child takes to come.
+            let before = scope.spawn(|| flood(&httpd, 32));
+            wait_until("the old child's hashes", 10, busy(old));
+            httpd.signal("USR1");
+            let mut new = None;
+            wait_until("the new child", 10, || {
+                new = httpd.children().into_iter().find(|child| *child != old);
+                new.is_some()
+            });
+            let (new, after) = (new.unwrap(), scope.spawn(|| flood(&httpd, 8)));
+            wait_until("the new child's hashes", 10, busy(new));
+            let (begun, at_first) = (Instant::now(), [old, new].map(hashing_seconds));
+            thread::sleep(std::time::Duration::from_secs(1));
+            let (elapsed, at_last) =
+                (begun.elapsed().as_secs_f64(), [old, new].map(hashing_seconds));
+            let [of_old, of_new] = [0, 1].map(|child| at_last[child] - at_first[child]);
+            assert!(of_old > 0.1 && of_new > 0.1, "{mpm}: {of_old} s, {of_new} s of {elapsed} s");
+            assert!(of_old + of_new < elapsed * 1.2, "{mpm}: {of_old} + {of_new} s of {elapsed} s");
+            assert_eq!((before.join().unwrap(), after.join().unwrap()), ((32, 0), (8, 0)), "{mpm}");
+        });
+        httpd.finish();
+    }
+}
+
 /// The CPU time of a child's threads that hash (s).
 fn hashing_seconds(child: u32) -> f64 {
     let ticks = stats(child).map(|fields| {

@@ -185,7 +185,7 @@ fn a_revocation_is_seen_soon_after_its_commit() {
     let cluster = watched("auth.User", &[]);
     let watcher = Watcher::on(&cluster, Wants::GROUPS);
     let mut all = Vec::new();
-    for active in [false, true, false, true, false] {
+    for active in (0..21).map(|round| round % 2 == 1) {
         watcher.kept("bob");
         let seen = thread::scope(|scope| {
             let seen = scope.spawn(|| {
@@ -208,10 +208,17 @@ fn a_revocation_is_seen_soon_after_its_commit() {
         });
         all.push(seen);
     }
-    all.sort_unstable();
-    eprintln!("watch: a revocation is seen after {all:?}");
-    // A busy machine has slow moments, but not only such.
-    assert!(all[0] < Duration::from_millis(100) && all[2] < SOON, "{all:?}");
+    are_soon(all);
+}
+
+/// Within 100 ms of the commit; a busy machine has slower moments, but not half of the time.
+#[track_caller]
+fn are_soon(mut revocations: Vec<Duration>) {
+    revocations.sort_unstable();
+    eprintln!("watch: a revocation is seen after {revocations:?}");
+    let median = revocations[revocations.len() / 2];
+    let all = revocations.iter().all(|seen| *seen < SOON);
+    assert!(median < Duration::from_millis(100) && all, "{revocations:?}");
 }
 
 #[test]
@@ -804,11 +811,28 @@ fn in_httpd() {
             });
             served_while_locked()
         });
-        wait_until("the table's return", 10, || alice() == 200);
-        group("secret-agents no more");
-        wait_until("the revocation", 1, || alice() == 401);
-        group("secret-agents");
-        wait_until("the grant", 1, || alice() == 200);
+        wait_until("the table's return", 10, || (0..20).all(|_| alice() == 200));
+        let revocation = |_| {
+            group("secret-agents no more");
+            let committed = Instant::now();
+            // When the last one came that was let in; children hear of it each for itself.
+            let (mut last, mut refused) = (Duration::ZERO, 0);
+            while refused < 8 {
+                let asked = committed.elapsed();
+                match alice() {
+                    401 => refused += 1,
+                    200 => (last, refused) = (asked, 0),
+                    // A child that has yet to see that the table is back.
+                    500 => {}
+                    status => panic!("{status}"),
+                }
+                assert!(asked < SOON * 2, "she is still let in");
+            }
+            group("secret-agents");
+            wait_until("the grant", 1, || (0..8).all(|_| alice() == 200));
+            last
+        };
+        are_soon((0..9).map(revocation).collect());
         assert!(!httpd.log().contains("watch="), "{}", httpd.log());
         httpd.finish();
     }
