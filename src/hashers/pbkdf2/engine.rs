@@ -85,15 +85,12 @@ impl Engine {
                 avx512.advance(lanes, iterations);
             }
         } else if let Some(sha_ni) = self.sha_ni {
-            // Four are two pairs rather than three and one.
-            let pairs = match jobs.len() % 3 {
-                0 => 0,
-                1 => 4,
-                _ => 2,
-            };
-            let (threes, pairs) = jobs.split_at_mut(jobs.len().saturating_sub(pairs));
+            // Pairs, and three rather than a pair and one: in threes a Zen 4 is 13 % slower than in
+            // pairs, and a Xeon 4 % faster.
+            let odd = if jobs.len() > 2 { jobs.len() % 2 } else { 0 };
+            let (three, pairs) = jobs.split_at_mut(3 * odd);
             let (pairs, single) = pairs.as_chunks_mut();
-            for jobs in threes.as_chunks_mut().0 {
+            for jobs in three.as_chunks_mut().0 {
                 sha_ni.advance::<3>(jobs, iterations);
             }
             for jobs in pairs {
