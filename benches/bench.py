@@ -40,6 +40,7 @@ class Bench:
         self.state, self.cluster, self.columns, self.figures, self.seconds = state, cluster, made, figures, seconds
         self.by_key = {column.key: column for column in made}
         self.servers, self.statement = {}, None
+        self.slow = {column.key: itertools.cycle(load.basics(load.SLOW)) for column in made}
         self.headers = {"one": load.basics(["one"]), "crowd": load.basics(load.WARM)}
         for who, lines in self.headers.items():
             (state / who).write_text("\n".join(lines) + "\n")
@@ -73,7 +74,7 @@ class Bench:
                 return
             found = load.wrk(self.servers[column.key], column.path(rule), self.state / "session", connections, self.seconds)
         elif column.kind == "hash":
-            asked = self.headers["one"] * connections if who == "one" else load.basics(load.SLOW[:connections])
+            asked = self.headers["one"] * connections if who == "one" else list(itertools.islice(self.slow[column.key], connections))
             found = load.each_once(self.servers[column.key], column.path(rule), asked, connections)
         else:
             asked = self.servers[column.key], column.path(rule), self.state / who, connections
@@ -122,7 +123,7 @@ class Bench:
         load.each_once(server, "/user/file.txt", load.basics(load.WARM[:4]), 4)
         if key == "row":
             for other in (server, self.servers["wsgi"]):
-                found = load.each_once(other, "/user/file.txt", load.basics(load.SLOW), 64)
+                found = load.each_once(other, "/user/file.txt", load.basics(load.FIRST), 64)
                 self.figures.add(number, found["total"], "first", key if other is server else "wsgi")
             server.restart()
         load.warm(server)
@@ -153,7 +154,7 @@ def main():
         stack.callback(shutil.rmtree, state)
         state.chmod(0o755)
         shutil.chown(state, "www-data")
-        say("makes a site with 1,065 users")
+        say("makes a site with 2,001 users")
         cluster = Cluster(state)
         stack.callback(cluster.stop)
         django, iterations = cluster.populate(state / "users.json")

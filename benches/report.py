@@ -77,14 +77,14 @@ def summary(columns, figures):
     ]
     for column in columns:
         many = [
-            cell(figures, (what, column.key, rule, "one", 64), show, against)
+            cell(figures, (what, column.key, rule, column.who, 64), show, against)
             for what, rule, show, against in (
-                ("rate", "user", number, ("rate", "none", "user", "one", 64)),
-                ("rate", "group", number, ("rate", "none", "group", "one", 64)),
+                ("rate", "user", number, ("rate", "none", "user", column.who, 64)),
+                ("rate", "group", number, ("rate", "none", "group", column.who, 64)),
                 ("p99", "user", seconds, None), ("cpu", "user", seconds, None),
             )
         ]
-        alone = cell(figures, ("rate", column.key, "user", "one", 1), number, ("rate", "none", "user", "one", 1))
+        alone = cell(figures, ("rate", column.key, "user", column.who, 1), number, ("rate", "none", "user", column.who, 1))
         asked = "/".join(cell(figures, ("queries", column.key, rule), number) for rule in column.rules)
         memory = cell(figures, ("memory", column.key), mebibytes)
         found.append(f"| {' | '.join([column.label, *many, alone, asked, memory])} |")
@@ -107,15 +107,17 @@ def markdown(columns, figures, machine, pbkdf2):
 {machine}; {figures.rounds} round{'s' * (figures.rounds > 1)} in turn, medians.
 
 In parentheses: of the requests/s without authentication. Warm columns have every password verified before. The columns that
-compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and
-answer 64 users in turn instead of 1,000; their listings and checkouts are measured once. Where rows are kept, 1,000 users in
+compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and 1,000
+users in turn are the next so many of them; their listings and checkouts are measured once. The same password of the same user
+at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where rows are kept, 1,000 users in
 turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this module has. The storm: 64 first
 logins at once, and 16 connections that try wrong passwords without end;
 verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
 backend, is a scheduling group of its own, unless autogroups are named above.
 pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.
 
-Requests/s of one user, with 64 connections and with one; queries for a user and for a group:
+Requests/s of one user, but of users in turn where a hash is computed for each, with 64 connections and with one; queries for a
+user and for a group:
 
 {summary(columns, figures)}
 

@@ -35,6 +35,11 @@ class Column:
     place: str = ""
 
     @property
+    def who(self):
+        """Whom it is shown for: a hash for each request is what users have, since the same one at the same time is computed once."""
+        return "crowd" if self.kind == "hash" else "one"
+
+    @property
     def rules(self):
         # What is not protected is measured beside each, too.
         return [rule for rule in ("user", "group") if getattr(self, rule) or self.key == "none"]
