@@ -82,7 +82,8 @@ pub enum Decision {
 pub enum Proof {
     /// It was hashed for this request.
     Hashed,
-    /// It was hashed lately, and nothing in the user's row has changed.
+    /// It was hashed lately, or at this moment for another request, and nothing in the user's row has
+    /// changed.
     Remembered,
     /// It was hashed lately, and the database is away.
     Stale,
@@ -198,7 +199,7 @@ pub fn check_password(
         }
     };
     Ok(match active(found) {
-        Ok(user) => match verifier.verdict(site, &user, password)? {
+        Ok(user) => match verifier.verdict(site, username, &user, password)? {
             (Verdict::Correct, proof) => {
                 verifier.note(site, username, password, &user, asked);
                 Decision::Granted(user, proof)

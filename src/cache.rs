@@ -50,7 +50,7 @@ pub struct Verified {
     shared: Option<Arc<dyn Shared>>,
 }
 
-/// Who is said to log in.
+/// Who has the name that came.
 #[derive(Debug, Clone, Copy)]
 pub enum Claim<'a> {
     /// An active user.
@@ -68,11 +68,8 @@ pub enum Claim<'a> {
         /// The stored hash.
         encoded: &'a str,
     },
-    /// Somebody of a name that no active user has.
-    Nobody {
-        /// That name.
-        username: &'a str,
-    },
+    /// No active user.
+    Nobody,
 }
 
 /// One user's password at one site.
@@ -95,12 +92,15 @@ impl Verified {
         }
     }
 
-    /// The credentials of `claim` at `site`, as they are at this moment. `lifetime` says how long
-    /// they stay verified; it is a part of the name, so that a place which wants to see a password
-    /// more often is not served from another's entries.
+    /// The credentials of `claim`, who came as `username`, at `site`, as they are at this moment. Each
+    /// spelling of a name has an entry of its own, whether or not it is somebody's: what a refusal
+    /// costs tells nothing to who tries several. `lifetime` says how long they stay verified; it is a
+    /// part of the name, so that a place which wants to see a password more often is not served from
+    /// another's entries.
     pub fn credentials(
         &self,
         site: &str,
+        username: &str,
         claim: Claim<'_>,
         password: &[u8],
         lifetime: Duration,
@@ -109,11 +109,12 @@ impl Verified {
         let (kind, user, encoded) = match claim {
             Claim::User { id, encoded } => ("user", id, encoded),
             Claim::Refused { id, encoded } => ("refused", id, encoded),
-            Claim::Nobody { username } => ("nobody", username, ""),
+            Claim::Nobody => ("nobody", "", ""),
         };
         let mut mac = self.ids.clone();
         for part in [
             site.as_bytes(),
+            username.as_bytes(),
             kind.as_bytes(),
             user.as_bytes(),
             encoded.as_bytes(),

@@ -85,7 +85,7 @@ pub enum Error {
     /// A session that Django keeps in a file cannot be read.
     #[error("{0}")]
     Session(String),
-    /// A secret or a TLS file that the configuration names cannot be used.
+    /// A secret or a TLS file cannot be had.
     #[error("{0}")]
     Secret(String),
 }

@@ -123,8 +123,8 @@ impl Hashing {
     }
 
     #[cfg(test)]
-    pub(crate) fn inside(&self) -> usize {
-        self.inside.load(Ordering::SeqCst)
+    pub(crate) fn followers(&self) -> usize {
+        self.flights.followers()
     }
 }
 
@@ -189,4 +189,4 @@ impl Admitted<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

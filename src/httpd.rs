@@ -184,7 +184,7 @@ fn start_shared(
         // httpd would end.
         (Err(reason), Round::Restart) => Ok(Some((
             log::Level::Critical,
-            format!("{reason}; this restart goes on, and every request is hashed"),
+            format!("{reason}; this restart goes on, and every password is hashed"),
         ))),
         (Err(reason), _) => Err(Error::Start(reason)),
     }

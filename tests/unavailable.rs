@@ -110,7 +110,7 @@ fn unavailable_is_never_an_error_of_sql() {
 fn an_outage_is_bridged_for_those_who_were_verified_lately() {
     let (cluster, _) = Cluster::start("auth.User");
     for mpm in MPMS {
-        // What a child remembers for an outage is no cache: it spares no hash.
+        // What a child remembers for an outage needs no cache.
         let cache = if mpm == "worker" { "off" } else { "local" };
         let config = format!(
             "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\nAuthDjangoCache {cache}\n\

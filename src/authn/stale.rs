@@ -78,7 +78,7 @@ impl Stale {
             kept.doubt(&id);
         }
         if let Some(user) = user {
-            kept.heed(user, false);
+            kept.heed(user);
         }
     }
 
@@ -86,8 +86,7 @@ impl Stale {
     pub(super) fn heed_id(&self, found: &Found, ids: impl FnOnce() -> Vec<String>) {
         let Some(mut kept) = self.kept() else { return };
         if let Found::One(user) = found {
-            kept.heed(user, false);
-            return;
+            return kept.heed(user);
         }
         for id in ids() {
             if kept.rows.contains_key(&*id) {
@@ -117,15 +116,22 @@ impl Kept {
         self.changed.insert(id.into(), Instant::now());
     }
 
-    /// Whether he is remembered: who was before, and, with `login`, who is not in doubt.
-    fn heed(&mut self, user: &Arc<User>, login: bool) -> bool {
-        let agree = |row: &Arc<User>| Arc::ptr_eq(row, user) || user.agrees_with(row);
-        let known = self.rows.get(&*user.id);
-        if !user.is_active || known.is_some_and(|rows| !rows.iter().all(|(row, _)| agree(row))) {
-            self.doubt(&user.id);
-            return false;
+    fn heed(&mut self, user: &Arc<User>) {
+        if self.agrees(user) && self.rows.contains_key(&*user.id) {
+            self.put(user);
         }
-        (login || known.is_some()) && self.put(user)
+    }
+
+    /// Whether what is known of him is still so; else he is in doubt from now on.
+    fn agrees(&mut self, user: &Arc<User>) -> bool {
+        let same = |row: &Arc<User>| Arc::ptr_eq(row, user) || user.agrees_with(row);
+        let known = self.rows.get(&*user.id);
+        let agrees =
+            user.is_active && known.is_none_or(|rows| rows.iter().all(|(row, _)| same(row)));
+        if !agrees {
+            self.doubt(&user.id);
+        }
+        agrees
     }
 
     /// A row that says less than another one does not overtake it. False if he is in doubt.
@@ -161,10 +167,10 @@ impl Verifier<'_> {
         if self.stale.is_none() || asked.is_none_or(|asked| asked.elapsed() > FRESH) {
             return;
         }
-        let credentials = self.id(site, user, password);
+        let credentials = self.id(site, username, user, password);
         let kept = site.stale.kept.get_or_init(|| Mutex::new(Kept::new()));
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.heed(user, true) {
+        if kept.agrees(user) && kept.put(user) {
             let (id, verified) = (user.id.as_str().into(), Instant::now());
             let login = Login { username: username.into(), id, credentials, verified };
             kept.logins.insert(key(&site.model, username), login);
@@ -191,14 +197,14 @@ impl Verifier<'_> {
             (Arc::clone(user), login.credentials)
         };
         let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));
-        let same = self.id(site, &user, password) == credentials;
+        let same = self.id(site, username, &user, password) == credentials;
         (accepted && same).then_some((user, Proof::Stale))
     }
 
     /// A digest under the key of the cache, so that no password is kept.
-    fn id(&self, site: &Site, user: &User, password: &[u8]) -> Id {
+    fn id(&self, site: &Site, username: &str, user: &User, password: &[u8]) -> Id {
         let claim = Claim::User { id: &user.id, encoded: &user.password };
-        self.cache.credentials(&site.identity, claim, password, Duration::ZERO).id()
+        self.cache.credentials(&site.identity, username, claim, password, Duration::ZERO).id()
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cache::{Claim, Id, Key, Shared, Value, Verified};
 use crate::hashers::{Hashers, spent};
+use crate::hashing::tests::until;
 use crate::hashing::{Hashing, Limits};
 use crate::session::SessionRow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +23,15 @@ impl Users {
 impl Store for Users {
     fn get_by_natural_key(
         &self,
-        _: &Arc<UserModel>,
+        model: &Arc<UserModel>,
         wants: &Wants,
         username: &str,
         _: Instant,
     ) -> Result<Found, Error> {
-        Ok(self.find(wants, |user| user.username == username))
+        Ok(self.find(wants, |user| match model.ignores_case {
+            true => user.username.eq_ignore_ascii_case(username),
+            false => user.username == username,
+        }))
     }
 
     fn get_by_id(
@@ -114,7 +118,7 @@ fn ask(username: &str, password: &str) -> Decision {
     let verifier = Verifier {
         hashers: &hashers,
         hashing: &hashing(),
-        cache: &Verified::new(&Key::new([1; 32]), None),
+        cache: &Verified::new(&Key::new(&[1; 32]), None),
         lifetime: None,
         stale: None,
     };
@@ -142,7 +146,7 @@ impl Shared for Counted {
 #[test]
 fn the_shared_store_is_asked_as_often_whoever_it_is() {
     let counted = Arc::new(Counted::default());
-    let cache = Verified::new(&Key::new([7; 32]), Some(counted.clone()));
+    let cache = Verified::new(&Key::new(&[7; 32]), Some(counted.clone()));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let (hashing, lifetime) = (hashing(), Some(Duration::from_secs(300)));
     let verifier =
@@ -213,7 +217,7 @@ fn credentials_are_utf8_or_else_latin1() {
 /// A store whose rows change between two requests.
 #[test]
 fn the_cache_spares_a_hash_and_nothing_else() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let lifetime = Some(Duration::from_secs(300));
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let verifier =
@@ -278,7 +282,7 @@ fn the_cache_spares_a_hash_and_nothing_else() {
 /// Two places ask for the same user at the same moment; one of them does not accept his hash.
 #[test]
 fn nobody_is_let_in_by_what_another_place_accepts() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let (accepts, refuses) =
         (Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap(), Hashers::parse(&["md5"]).unwrap());
     let long = Duration::from_secs(300);
@@ -292,7 +296,7 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
             true => Claim::User { id, encoded },
             false => Claim::Refused { id, encoded },
         };
-        cache.credentials("", claim, b"secret", long).id()
+        cache.credentials("", "alice", claim, b"secret", long).id()
     };
     assert_ne!(id(true), id(false));
     // While the check of the one place is done, the other asks.
@@ -323,11 +327,32 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
     assert!(matches!(asked(verifier, "alice", "secret"), Decision::Granted(..)));
 }
 
+/// Where names are found whatever their case, each spelling costs what it costs where nobody has it.
+#[test]
+fn several_spellings_tell_nothing_of_a_name() {
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
+    let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
+    let (hashing, lifetime) = (hashing(), Some(Duration::from_secs(300)));
+    let verifier =
+        Verifier { hashers: &hashers, hashing: &hashing, cache: &cache, lifetime, stale: None };
+    let mut site = site();
+    site.model = Arc::new(UserModel { ignores_case: true, ..UserModel::default() });
+    let cost = |username: &str| {
+        let patience = Patience::default();
+        let wants = &Wants::NOTHING;
+        check_password(&site, verifier, wants, username, "wrong", &patience).unwrap();
+        spent().values().sum::<u64>()
+    };
+    for spellings in [["alice", "Alice", "ALICE", "alice"], ["zoe", "Zoe", "ZOE", "zoe"]] {
+        assert_eq!(spellings.map(cost), [1000, 1000, 1000, 0], "{spellings:?}");
+    }
+}
+
 /// Where nothing is remembered, what is asked while the same check is done has its verdict, and what
 /// is asked later is hashed.
 #[test]
 fn equal_checks_are_done_once_without_a_lifetime() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let hashing = hashing();
     let verifier = Verifier {
@@ -339,8 +364,8 @@ fn equal_checks_are_done_once_without_a_lifetime() {
     };
     let user = &users()[0];
     let known = Claim::User { id: &user.id, encoded: &user.password };
-    for (username, claim) in [("alice", known), ("zoe", Claim::Nobody { username: "zoe" })] {
-        let id = cache.credentials("", claim, b"secret", Duration::ZERO).id();
+    for (username, claim) in [("alice", known), ("zoe", Claim::Nobody)] {
+        let id = cache.credentials("", username, claim, b"secret", Duration::ZERO).id();
         let answers = |username| {
             let decision = asked(verifier, username, "secret");
             (format!("{decision:?}"), spent().values().sum::<u64>())
@@ -360,9 +385,7 @@ fn equal_checks_are_done_once_without_a_lifetime() {
             });
             begun.recv().unwrap();
             let follower = scope.spawn(|| answers(username));
-            while hashing.inside() < 2 {
-                std::thread::yield_now();
-            }
+            until(|| hashing.followers() == 1);
             go.send(()).unwrap();
             pilot.join().unwrap().unwrap();
             follower.join().unwrap()

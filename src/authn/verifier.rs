@@ -16,7 +16,7 @@ pub struct Verifier<'a> {
     pub hashers: &'a Hashers,
     /// Who hashes, and how many at a time.
     pub hashing: &'a Hashing,
-    /// The credentials that were verified lately, and the names of those that are being checked.
+    /// The credentials that were verified lately; it also names those that are being checked.
     pub cache: &'a Verified,
     /// How long what was verified counts here; `None`: every password is hashed.
     pub lifetime: Option<Duration>,
@@ -25,10 +25,12 @@ pub struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// The verdict on an active user's password: from the cache, if it is known there.
+    /// The verdict on an active user's password, who came as `username`: from the cache, if it is known
+    /// there.
     pub(super) fn verdict(
         &self,
         site: &Site,
+        username: &str,
         user: &User,
         password: &[u8],
     ) -> Result<(Verdict, Proof), Busy> {
@@ -39,7 +41,7 @@ impl Verifier<'_> {
             Stored::Candidate(_) => (Claim::User { id, encoded }, true),
             Stored::Unusable | Stored::Refused(_) => (Claim::Refused { id, encoded }, false),
         };
-        let credentials = self.credentials(site, claim, password);
+        let credentials = self.credentials(site, username, claim, password);
         let known = |credentials: &Credentials<'_>| {
             // Asked in any case: the shared store takes its time, which tells nobody whose name it is.
             if credentials.are_verified() && accepted {
@@ -54,7 +56,7 @@ impl Verifier<'_> {
 
     /// The same work for a name that no active user has.
     pub(super) fn spend(&self, site: &Site, username: &str, password: &[u8]) -> Result<(), Busy> {
-        let credentials = self.credentials(site, Claim::Nobody { username }, password);
+        let credentials = self.credentials(site, username, Claim::Nobody, password);
         let known = |credentials: &Credentials<'_>| {
             // As above; nobody's are never verified.
             let _ = credentials.are_verified();
@@ -74,19 +76,19 @@ impl Verifier<'_> {
         known: impl Fn(&Credentials<'_>) -> Option<Verdict>,
         work: impl FnOnce(&dyn Crew) -> Result<Verdict, Stopped>,
     ) -> Result<(Verdict, Proof), Busy> {
-        let remembered = self.lifetime.and(Some(credentials));
-        if let Some(verdict) = remembered.and_then(&known) {
+        let memory = self.lifetime.map(|_| credentials);
+        if let Some(verdict) = memory.and_then(&known) {
             return Ok((verdict, Proof::Remembered));
         }
         let mut proof = Proof::Remembered;
         let verdict = self.hashing.check(credentials.id(), |crew| {
             // Somebody may have found it out since we looked.
-            if let Some(verdict) = remembered.and_then(&known) {
+            if let Some(verdict) = memory.and_then(&known) {
                 return Ok(verdict);
             }
             proof = Proof::Hashed;
             let verdict = work(crew)?;
-            match (remembered, &verdict) {
+            match (memory, &verdict) {
                 (Some(credentials), Verdict::Correct) => credentials.verify(),
                 (Some(credentials), _) => credentials.refuse(),
                 (None, _) => {}
@@ -96,7 +98,14 @@ impl Verifier<'_> {
         Ok((verdict, proof))
     }
 
-    fn credentials(&self, site: &Site, claim: Claim<'_>, password: &[u8]) -> Credentials<'_> {
-        self.cache.credentials(&site.identity, claim, password, self.lifetime.unwrap_or_default())
+    fn credentials(
+        &self,
+        site: &Site,
+        username: &str,
+        claim: Claim<'_>,
+        password: &[u8],
+    ) -> Credentials<'_> {
+        let lifetime = self.lifetime.unwrap_or_default();
+        self.cache.credentials(&site.identity, username, claim, password, lifetime)
     }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -9,9 +10,15 @@ use zeroize::Zeroizing;
 /// A secret of at least 32 bytes is asked for, so that nobody guesses it.
 const LEAST: usize = 32;
 
-/// A key of 32 bytes, which never leaves memory.
-#[derive(Clone)]
-pub struct Key(Zeroizing<[u8; 32]>);
+/// A key of 32 bytes, which never leaves memory; it has a place of its own, so that none of it is left
+/// behind where it was moved from.
+pub struct Key(Box<Zeroizing<[u8; 32]>>);
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
 
 impl Key {
     /// A new one from the system.
@@ -19,14 +26,16 @@ impl Key {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn random() -> Result<Self, String> {
-        let mut key = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *key).map_err(|error| format!("no random key: {error}"))?;
-        Ok(Self(key))
+        let mut key = Self(Box::default());
+        getrandom::fill(&mut **key.0).map_err(|error| format!("no random key: {error}"))?;
+        Ok(key)
     }
 
     /// The one that `bytes` are.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        let mut key = Self(Box::default());
+        key.0.copy_from_slice(bytes);
+        key
     }
 
     /// Its bytes, for whoever keeps it over a restart.
@@ -45,14 +54,18 @@ impl Key {
             ));
         }
         let digest = Sha256::new_with_prefix("mod_authnz_django, verified credentials: ");
-        Ok(Self::new(digest.chain_update(secret).finalize().into()))
+        let mut key = Self(Box::default());
+        Digest::finalize_into(digest.chain_update(secret), (&mut **key.0).into());
+        Ok(key)
     }
 
     /// The key of one use, so that what is made for it serves no other.
     pub(super) fn derive(&self, purpose: &[u8]) -> Hmac<Sha256> {
         let mut mac = keyed(&self.0);
         mac.update(purpose);
-        keyed(&Zeroizing::new(mac.finalize().into_bytes().into()))
+        let mut key = Zeroizing::new([0; 32]);
+        mac.finalize_into((&mut *key).into());
+        keyed(&key)
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Level {
     Redis(String),
     /// Not: each child has its own.
     Local,
-    /// Nowhere: every request is hashed.
+    /// Nowhere: every password is hashed.
     Off,
 }
 

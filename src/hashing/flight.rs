@@ -20,25 +20,38 @@ struct Flight {
 }
 
 impl Flights {
-    /// The verdict of `work`, or of whoever does the same at this moment.
+    /// The verdict of `work`, or of whoever does the same at this moment; who came first and has run out
+    /// of time leaves the work to those who have some.
     pub(super) fn join(
         &self,
         id: Id,
         deadline: Instant,
         work: impl FnOnce() -> Result<Verdict, Busy>,
     ) -> Result<Verdict, Busy> {
-        let mut flights = self.lock();
-        if let Some(flight) = flights.get(&id).map(Arc::clone) {
+        let flight = loop {
+            let mut flights = self.lock();
+            let Some(flight) = flights.get(&id).map(Arc::clone) else {
+                let flight = Arc::new(Flight::default());
+                flights.insert(id, Arc::clone(&flight));
+                break flight;
+            };
             drop(flights);
-            return flight.wait(deadline);
-        }
-        let flight = Arc::new(Flight::default());
-        flights.insert(id, Arc::clone(&flight));
-        drop(flights);
+            let verdict = flight.wait(deadline);
+            if verdict != Err(Busy::Full) || Instant::now() >= deadline {
+                return verdict;
+            }
+        };
         // Dropped by a panic too: nobody waits for what never comes.
         let mut pilot = Pilot { flights: self, id, flight, verdict: Err(Busy::Lost) };
         pilot.verdict = work();
         pilot.verdict.clone()
+    }
+
+    /// How many wait for others' verdicts.
+    #[cfg(test)]
+    pub(super) fn followers(&self) -> usize {
+        // Beside the map's and the pilot's.
+        self.lock().values().map(|flight| Arc::strong_count(flight) - 2).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<Flight>>> {

@@ -29,6 +29,15 @@ impl Door {
     }
 }
 
+/// Waits for what is about to be.
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is not so");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn expected(iterations: u32) -> Vec<u8> {
     let mut derived = vec![0; 32];
     pbkdf2::pbkdf2_hmac::<sha2::Sha256>(b"secret", b"salt", iterations, &mut derived);
@@ -143,9 +152,7 @@ fn equal_checks_are_done_once() {
         };
         assert_eq!(again([2; 32]).join().unwrap(), Ok(Verdict::Wrong));
         let others: Vec<_> = (0..10).map(|_| again([1; 32])).collect();
-        while hashing.inside() < 11 {
-            thread::yield_now();
-        }
+        until(|| hashing.followers() == 10);
         door.open();
         assert_eq!(first.join().unwrap(), Ok(Verdict::Correct));
         for other in others {
@@ -155,6 +162,32 @@ fn equal_checks_are_done_once() {
     assert_eq!(done.load(Ordering::SeqCst), 2);
     // It is over: the next one is done anew.
     assert_eq!(hashing.check([1; 32], |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+}
+
+/// Who came first has no time left; who has waited for him has.
+#[test]
+fn who_gives_up_leaves_the_work_to_others() {
+    let (hashing, id) = (hashing(64), [1; 32]);
+    let (told, begun) = mpsc::channel();
+    let door = Door::default();
+    thread::scope(|scope| {
+        let pilot = scope.spawn(|| {
+            hashing.check(id, |_| {
+                told.send(()).unwrap();
+                door.wait();
+                Err(Stopped::TimedOut)
+            })
+        });
+        begun.recv().unwrap();
+        let follower = scope.spawn(|| hashing.check(id, |_| Ok(Verdict::Correct)));
+        until(|| hashing.followers() == 1);
+        door.open();
+        assert_eq!(pilot.join().unwrap(), Err(Busy::Full));
+        assert_eq!(follower.join().unwrap(), Ok(Verdict::Correct));
+        // Without time he fails like the first.
+        let late = hashing.flights.join(id, Instant::now(), || Err(Busy::Full));
+        assert_eq!(late, Err(Busy::Full));
+    });
 }
 
 #[test]
@@ -179,14 +212,12 @@ fn a_panic_leaves_nobody_waiting() {
         });
         entered.wait();
         let follower = scope.spawn(|| hashing.check([1; 32], |_| Ok(Verdict::Wrong)));
-        while hashing.inside() < 2 {
-            thread::yield_now();
-        }
+        until(|| hashing.followers() == 1);
         door.open();
         assert!(pilot.join().is_err());
         assert_eq!(follower.join().unwrap(), Err(Busy::Lost));
     });
-    assert_eq!(hashing.inside(), 0);
+    assert_eq!(hashing.inside.load(Ordering::SeqCst), 0);
     let derived = hashing.check([9; 32], |crew| {
         assert_eq!(*crew.pbkdf2_sha256(b"secret", b"salt", 3).unwrap(), expected(3));
         Ok(Verdict::Correct)

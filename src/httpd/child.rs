@@ -70,9 +70,9 @@ pub(super) fn init(pool: Pool<'_>, server: Server) {
 
 /// The same without the warnings, by the key of all children and the level that they share. Without
 /// them nothing is remembered, and a key of the child's own names the checks that are being done.
-pub(super) fn begin(server: Server, shared: Option<(Key, Option<Arc<dyn Shared>>)>) {
-    let remembers = shared.is_some();
-    let key = shared.map_or_else(|| Key::random().map(|key| (key, None)), Ok);
+pub(super) fn begin(server: Server, cache: Option<(Key, Option<Arc<dyn Shared>>)>) {
+    let remembers = cache.is_some();
+    let cache = cache.map_or_else(|| Key::random().map(|key| (key, None)), Ok);
     let host = Arc::new(Httpd { server, threads: threads() });
     let hashing = hashing::begin(&host);
     let stores = registry::databases().len();
@@ -80,7 +80,7 @@ pub(super) fn begin(server: Server, shared: Option<(Key, Option<Arc<dyn Shared>>
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {
         host,
         gate,
-        cache: key.map(|(key, shared)| Verified::new(&key, shared)),
+        cache: cache.map(|(key, shared)| Verified::new(&key, shared)),
         remembers,
         hashing,
         stores: Mutex::default(),

@@ -79,7 +79,7 @@ pub(super) fn start(
     let default = CacheSettings::default();
     let chosen = settings.unwrap_or(&default);
     let (shared, told) = match &chosen.level {
-        Level::Off => return Ok("no verified password is remembered (AuthDjangoCache off)".into()),
+        Level::Off => return Ok("every password is hashed (AuthDjangoCache off)".into()),
         Level::Local => (None, "verified passwords are remembered by each child alone".to_owned()),
         Level::Shmcb(_) if settings.is_none() && !is_loaded(SHMCB) => {
             let told = "verified passwords are remembered by each child alone: mod_socache_shmcb, \
@@ -135,7 +135,7 @@ fn retained_key() -> Result<Key, String> {
             bytes = ffi::ap_retained_data_create(RETAINED.as_ptr(), size_of::<[u8; 32]>()).cast();
             *bytes = *key.bytes();
         }
-        Ok(Key::new(*bytes))
+        Ok(Key::new(&*bytes))
     }
 }
 

@@ -195,7 +195,7 @@ fn nobody_is_let_in_by_less() {
 /// A login's outage is not bridged by what a session has seen to be over.
 #[test]
 fn what_a_session_finds_out_counts_for_logins() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let hashing = crate::authn::tests::hashing();
     let (lifetime, stale) = (None, Some(Duration::from_secs(60)));

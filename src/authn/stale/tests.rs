@@ -65,7 +65,7 @@ impl Store for Away {
 
 #[test]
 fn an_outage_is_bridged_for_those_who_were_just_verified() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let (lifetime, stale) = (Some(Duration::from_secs(300)), Some(Duration::from_secs(60)));
     let verifier =
@@ -137,7 +137,7 @@ fn an_outage_is_bridged_for_those_who_were_just_verified() {
 /// What any place has read counts, and what one asks for is not lost by what another one does.
 #[test]
 fn an_outage_is_bridged_by_what_was_read_last() {
-    let cache = Verified::new(&Key::new([1; 32]), None);
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
     let hashers = Hashers::parse(&["pbkdf2_sha256:1000"]).unwrap();
     let lifetime = Some(Duration::from_secs(300));
     let (hashing, stale) = (hashing(), Some(Duration::from_secs(60)));
@@ -202,6 +202,7 @@ fn an_outage_is_bridged_by_what_was_read_last() {
         site = fresh();
         site.model = Arc::new(UserModel { ignores_case, ..UserModel::default() });
         assert!(matches!(enter(&site, bridges, &Wants::NOTHING), Ok(Decision::Granted(..))));
+        change(&mut site, |alice| alice.username = "somebody".into());
         site.get_by_natural_key(&Wants::NOTHING, "ALICE", &Patience::default()).unwrap();
         assert_eq!(bridged(&mut site, &Wants::NOTHING).is_some(), !ignores_case);
     }
