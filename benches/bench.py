@@ -53,10 +53,10 @@ class Bench:
             return
         few = column.kind == "hash"
         for rule in RULES if column.group else RULES[:1]:
-            if few:
-                load.each_once(server, f"/{rule}/file.txt", self.headers["one"] * 4, 4)
-            else:
+            if not few:
                 load.warm(server, rule)
+            elif rule == RULES[0]:
+                load.each_once(server, column.path(rule), load.basics(load.SLOW), 4)
             if rule == RULES[0]:
                 self.figures.add(0, measure.private_kib(server), "memory", column.key)
         if not column.database:
@@ -99,7 +99,7 @@ class Bench:
                 self.figures.add(number, self.cluster.pgbench(*self.statement, self.seconds), "pgbench", "row")
         say("listings and checkouts")
         self.pages(number)
-        for key in ("row", "watch"):
+        for key in ("row", "watch", "sqlite"):
             if key in self.servers:
                 say(f"first logins and the storm: {self.by_key[key].label}")
                 self.logins(number, key)

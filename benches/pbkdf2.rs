@@ -21,51 +21,58 @@ const SALT: &[u8] = b"abcdefghijklmnopqrstuv";
 const ITERATIONS: u32 = 20_000;
 const ROUNDS: usize = 41;
 
-/// Does so many checks side by side.
-type Run = fn(checks: usize);
-
-/// What this CPU does best.
-const DETECTED: &str = "this CPU";
-
 /// As `hashlib` calls them.
 const DIGESTS: [&str; 2] = ["sha256", "sha1"];
 
-/// The digest, a name, how many checks go side by side, and how.
-const VARIANTS: [(&str, &str, usize, Run); 11] = [
-    ("sha256", "pbkdf2 crate", 1, sha256_by_crate),
-    ("sha256", "portable", 1, portable),
-    ("sha256", DETECTED, 1, detected),
-    ("sha256", DETECTED, 2, detected),
-    ("sha256", DETECTED, 3, detected),
-    ("sha256", DETECTED, 4, detected),
-    ("sha256", DETECTED, 8, detected),
-    ("sha256", DETECTED, 9, detected),
-    ("sha256", DETECTED, 16, detected),
-    ("sha1", "pbkdf2 crate", 1, sha1_by_crate),
-    ("sha1", "portable", 1, sha1),
-];
+/// How many checks go side by side by an engine: from nine on a CPU with AVX-512 has them by its lanes.
+const CHECKS: [(&str, &[usize]); 3] =
+    [("portable", &[1]), ("SHA-NI", &[1, 2, 3, 4, 8, 9, 16]), ("AVX-512", &[2, 9, 16])];
 
-fn sha256_by_crate(_: usize) {
-    black_box(::pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(black_box(PASSWORD), SALT, ITERATIONS));
+/// One way to do so many checks side by side.
+struct Variant {
+    digest: &'static str,
+    name: &'static str,
+    checks: usize,
+    run: Box<dyn Fn()>,
 }
 
-fn sha1_by_crate(_: usize) {
-    black_box(::pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(black_box(PASSWORD), SALT, ITERATIONS));
+impl Variant {
+    fn new(
+        digest: &'static str,
+        name: &'static str,
+        checks: usize,
+        run: impl Fn() + 'static,
+    ) -> Self {
+        Self { digest, name, checks, run: Box::new(run) }
+    }
+
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::new("sha256", "pbkdf2 crate", 1, || {
+            let password = black_box(PASSWORD);
+            black_box(::pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, SALT, ITERATIONS));
+        })];
+        for engine in Engine::all() {
+            let name = engine.name(usize::MAX);
+            for (_, checks) in CHECKS.iter().filter(|(of, _)| *of == name) {
+                let variant = |checks: &usize| {
+                    let checks = *checks;
+                    Self::new("sha256", name, checks, move || sha256(engine, checks))
+                };
+                all.extend(checks.iter().map(variant));
+            }
+        }
+        all.push(Self::new("sha1", "pbkdf2 crate", 1, || {
+            let password = black_box(PASSWORD);
+            black_box(::pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password, SALT, ITERATIONS));
+        }));
+        all.push(Self::new("sha1", "portable", 1, || {
+            black_box(pbkdf2::sha1(black_box(PASSWORD), SALT, ITERATIONS));
+        }));
+        all
+    }
 }
 
-fn sha1(_: usize) {
-    black_box(pbkdf2::sha1(black_box(PASSWORD), SALT, ITERATIONS));
-}
-
-fn portable(checks: usize) {
-    by(Engine::portable(), checks);
-}
-
-fn detected(checks: usize) {
-    by(Engine::detect(), checks);
-}
-
-fn by(engine: Engine, checks: usize) {
+fn sha256(engine: Engine, checks: usize) {
     let mut jobs: Vec<Job> =
         (0..checks).map(|_| Job::new(black_box(PASSWORD), SALT, ITERATIONS)).collect();
     let mut jobs: Vec<&mut Job> = jobs.iter_mut().collect();
@@ -121,18 +128,18 @@ fn cpu_time() -> f64 {
 }
 
 /// Rounds of one run each, so that whatever else the machine does falls on all of them.
-fn against_python() {
+fn against_python(variants: &[Variant]) {
     let mut python = Python::start();
     let mut pythons = DIGESTS.map(|_| Vec::new());
-    let mut ours: Vec<Vec<f64>> = vec![Vec::new(); VARIANTS.len()];
+    let mut ours: Vec<Vec<f64>> = variants.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
         for (digest, times) in DIGESTS.iter().zip(&mut pythons) {
             times.push(python.seconds(digest));
         }
-        for ((_, _, checks, run), times) in VARIANTS.iter().zip(&mut ours) {
+        for (variant, times) in variants.iter().zip(&mut ours) {
             let start = cpu_time();
-            run(*checks);
-            times.push((cpu_time() - start) / *checks as f64);
+            (variant.run)();
+            times.push((cpu_time() - start) / variant.checks as f64);
         }
     }
     let scale = 1_000_000.0 / f64::from(ITERATIONS) * 1000.0;
@@ -144,11 +151,10 @@ fn against_python() {
     for (digest, pythons) in DIGESTS.iter().zip(&mut pythons) {
         let python = median(pythons);
         println!("| {digest} | Python's hashlib | 1 | {:.0} | 1.00 |", python * scale);
-        for ((_, name, checks, _), times) in
-            VARIANTS.iter().zip(&mut ours).filter(|((of, ..), _)| of == digest)
-        {
+        let of_digest = |(variant, _): &(&Variant, _)| variant.digest == *digest;
+        for (variant, times) in variants.iter().zip(&mut ours).filter(of_digest) {
+            let Variant { name, checks, .. } = variant;
             let ours = median(times);
-            let name = if *name == DETECTED { Engine::detect().name(*checks) } else { name };
             println!(
                 "| {digest} | {name} | {checks} | {:.0} | {:.2} |",
                 ours * scale,
@@ -160,7 +166,8 @@ fn against_python() {
 }
 
 fn main() {
-    against_python();
+    let variants = Variant::all();
+    against_python(&variants);
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
@@ -168,10 +175,11 @@ fn main() {
         .configure_from_args();
     for digest in DIGESTS {
         let mut group = criterion.benchmark_group(format!("pbkdf2_{digest}"));
-        for (_, name, checks, run) in VARIANTS.iter().filter(|(of, ..)| *of == digest) {
-            group.throughput(Throughput::Elements(*checks as u64 * u64::from(ITERATIONS)));
-            group.bench_function(BenchmarkId::new(*name, checks), |bencher| {
-                bencher.iter(|| run(*checks));
+        for variant in variants.iter().filter(|variant| variant.digest == digest) {
+            let iterations = variant.checks as u64 * u64::from(ITERATIONS);
+            group.throughput(Throughput::Elements(iterations));
+            group.bench_function(BenchmarkId::new(variant.name, variant.checks), |bencher| {
+                bencher.iter(&variant.run);
             });
         }
         group.finish();

@@ -25,6 +25,13 @@ fn run(engine: Engine, jobs: &mut [Job], chunk: u32) {
     }
 }
 
+/// Each alone, and what the CPU does best.
+fn engines() -> Vec<Engine> {
+    let mut engines = Engine::all();
+    engines.push(Engine::detect());
+    engines
+}
+
 /// RFC 7914, 11 (the first 32 bytes of the second one's 64 stand for themselves), RFC 6070, 2.
 #[test]
 fn derives_the_published_vectors() {
@@ -49,7 +56,7 @@ fn derives_the_published_vectors() {
 /// 16 is a full set of lanes; the counts after it need more than one.
 #[test]
 fn any_number_of_checks_goes_side_by_side() {
-    for engine in Engine::all() {
+    for engine in engines() {
         for count in 1..=40 {
             let password = |check: usize| format!("password {check}");
             let mut jobs: Vec<Job> =
@@ -67,7 +74,7 @@ fn any_number_of_checks_goes_side_by_side() {
 fn what_a_thread_has_in_hand_is_what_it_gains_by() {
     let widths = |engine: Engine| [0, 1, 2, 3, 8, 9, 16, 100].map(|share| engine.width(share));
     assert_eq!(widths(Engine::portable()), [1; 8]);
-    for engine in Engine::all() {
+    for engine in engines() {
         let widths = widths(engine);
         assert!(widths.is_sorted() && widths[..2] == [1, 1] && widths[7] <= 16, "{engine:?}");
     }
@@ -85,7 +92,7 @@ proptest! {
     ) {
         let expected = oracle(&password, &salt, iterations);
         prop_assert_eq!(&**sha256(&password, &salt, iterations), &expected);
-        for engine in Engine::all() {
+        for engine in engines() {
             let mut job = [Job::new(&password, &salt, iterations)];
             run(engine, &mut job, chunk);
             prop_assert_eq!(&**job[0].derived(), &expected, "{:?}", engine);
@@ -99,7 +106,7 @@ proptest! {
         checks in vec((vec(any::<u8>(), 0..300), vec(any::<u8>(), 0..80), 1..60_u32), 1..=20),
         chunk in 1..60_u32,
     ) {
-        for engine in Engine::all() {
+        for engine in engines() {
             let mut jobs: Vec<Job> = checks
                 .iter()
                 .map(|(password, salt, iterations)| Job::new(password, salt, *iterations))
