@@ -56,7 +56,7 @@ class Bench:
             if not few:
                 load.warm(server, rule)
             elif rule == RULES[0]:
-                load.each_once(server, column.path(rule), load.basics(load.SLOW), 4)
+                load.each_once(server, column.path(rule), load.basics(load.SLOW), 4, patience=600)
             if rule == RULES[0]:
                 self.figures.add(0, measure.private_kib(server), "memory", column.key)
         if not column.database:

@@ -1,4 +1,5 @@
 """What each column is asked, and how long that takes."""
+import collections
 import concurrent.futures
 import multiprocessing
 import shutil
@@ -37,13 +38,14 @@ def wrk(server, path, headers, connections, seconds):
     return {"rate": 1e6 * requests / microseconds, "p50": p50 / 1e6, "p99": p99 / 1e6, "cpu": used / requests}
 
 
-def each_once(server, path, headers, connections):
+def each_once(server, path, headers, connections, patience=60):
     """The same of one request for each header: what hashes each request leaves wrk's connections behind half done."""
     before = cpu_seconds(server)
-    done = drive(server.port, at_once([request(path, header) for header in headers]), connections)
+    done = drive(server.port, at_once([request(path, header) for header in headers]), connections, patience)
     used = cpu_seconds(server) - before
-    if [status for *_, status in done] != [200] * len(headers):
-        server.fail(f"{path}: {[status for *_, status in done]} for {len(headers)} requests")
+    answers = collections.Counter(status for *_, status in done)
+    if answers != {200: len(headers)}:
+        server.fail(f"{path}: {dict(answers)} for {len(headers)} requests")
     latencies = sorted(latency for _, latency, _ in done)
     return {
         "rate": len(done) / done[-1][0], "p50": statistics.median(latencies),
