@@ -151,6 +151,11 @@ impl Credentials<'_> {
         self.id
     }
 
+    /// Whether other children learn that they were verified.
+    pub fn are_shared(&self) -> bool {
+        self.cache.shared.is_some()
+    }
+
     /// Whether they were verified within their lifetime, in this child or in another.
     pub fn are_verified(&self) -> bool {
         let now = now();

@@ -103,20 +103,24 @@ impl Hashing {
     }
 
     /// Has `work` done by the crew, unless the same check, by its `id`, is being done: then its
-    /// verdict is waited for.
+    /// verdict is waited for. If all children learn of a verdict, and each has one thread, they wait
+    /// for those of each other; then `work` is to look first.
     ///
     /// # Errors
     /// When there is no room, or no verdict in time.
     pub fn check(
         &self,
         id: Id,
+        all_learn: bool,
         work: impl FnOnce(&dyn Crew) -> Result<Verdict, Stopped>,
     ) -> Result<Verdict, Busy> {
         let _inside = Inside::enter(&self.inside, self.most).ok_or(Busy::Full)?;
         let deadline = Instant::now() + PATIENCE;
         let work = || -> Result<Verdict, Busy> {
             let turn = self.turns.as_ref().filter(|_| self.single);
-            let _turn = turn.map(|turns| turns.enter(0, deadline)).transpose()?;
+            let check = id.first_chunk().filter(|_| all_learn);
+            let check = check.map_or(0, |name| u64::from_ne_bytes(*name));
+            let _turn = turn.map(|turns| turns.enter_once(check, deadline)).transpose()?;
             Ok(work(&Admitted { hashing: self, deadline })?)
         };
         self.flights.join(id, deadline, work)

@@ -305,7 +305,7 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
     std::thread::scope(|scope| {
         let (hashing, site, cache) = (&hashing, &site, &cache);
         scope.spawn(move || {
-            let verdict = hashing.check(id(true), |_| {
+            let verdict = hashing.check(id(true), false, |_| {
                 told.send(()).unwrap();
                 let _ = gone.recv_timeout(Duration::from_secs(2));
                 Ok(Verdict::Correct)
@@ -377,7 +377,7 @@ fn equal_checks_are_done_once_without_a_lifetime() {
         let follower = std::thread::scope(|scope| {
             let hashing = &hashing;
             let pilot = scope.spawn(move || {
-                hashing.check(id, |_| {
+                hashing.check(id, false, |_| {
                     told.send(()).unwrap();
                     let _ = gone.recv_timeout(Duration::from_secs(10));
                     Ok(if username == "zoe" { Verdict::Wrong } else { Verdict::Correct })

@@ -81,7 +81,8 @@ impl Verifier<'_> {
             return Ok((verdict, Proof::Remembered));
         }
         let mut proof = Proof::Remembered;
-        let verdict = self.hashing.check(credentials.id(), |crew| {
+        let all_learn = memory.is_some_and(Credentials::are_shared);
+        let verdict = self.hashing.check(credentials.id(), all_learn, |crew| {
             // Somebody may have found it out since we looked.
             if let Some(verdict) = memory.and_then(&known) {
                 return Ok(verdict);

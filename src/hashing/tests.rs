@@ -48,7 +48,7 @@ fn expected(iterations: u32) -> Vec<u8> {
 fn the_crew_does_the_work() {
     for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
         let hashing = Hashing::new(LIMITS, 8, None, spawn, || ());
-        let verdict = hashing.check([9; 32], |crew| {
+        let verdict = hashing.check([9; 32], false, |crew| {
             let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
             assert_eq!(*derived, expected(5000));
             let derived = crew.work(1, Box::new(|| Ok(vec![1, 2].into())));
@@ -69,7 +69,7 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
         for n in 0..4 {
             let (hashing, door, told) = (&hashing, &door, told.clone());
             scope.spawn(move || {
-                hashing.check([n; 32], |_| {
+                hashing.check([n; 32], false, |_| {
                     told.send(()).unwrap();
                     door.wait();
                     Ok(Verdict::Wrong)
@@ -77,10 +77,10 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
             });
         }
         (0..4).for_each(|_| inside.recv().unwrap());
-        assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Err(Busy::Full));
+        assert_eq!(hashing.check([9; 32], false, |_| Ok(Verdict::Correct)), Err(Busy::Full));
         door.open();
     });
-    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+    assert_eq!(hashing.check([9; 32], false, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn the_queue_has_a_bound() {
     let inside: Vec<_> =
         (0..3).filter_map(|_| Inside::enter(&hashing.inside, hashing.most)).collect();
     assert_eq!(inside.len(), 3, "two that run, one that waits");
-    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Err(Busy::Full));
+    assert_eq!(hashing.check([9; 32], false, |_| Ok(Verdict::Correct)), Err(Busy::Full));
     drop(inside);
-    assert_eq!(hashing.check([9; 32], |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
+    assert_eq!(hashing.check([9; 32], false, |_| Ok(Verdict::Correct)), Ok(Verdict::Correct));
 }
 
 /// What runs has its memory until it ends; what had not begun is not done.
@@ -133,7 +133,7 @@ fn equal_checks_are_done_once() {
     let (told, begun) = mpsc::channel();
     thread::scope(|scope| {
         let first = scope.spawn(|| {
-            hashing.check([1; 32], |_| {
+            hashing.check([1; 32], false, |_| {
                 told.send(()).unwrap();
                 door.wait();
                 done.fetch_add(1, Ordering::SeqCst);
@@ -144,7 +144,7 @@ fn equal_checks_are_done_once() {
         let again = |id| {
             let (hashing, done) = (&hashing, &done);
             scope.spawn(move || {
-                hashing.check(id, |_| {
+                hashing.check(id, false, |_| {
                     done.fetch_add(1, Ordering::SeqCst);
                     Ok(Verdict::Wrong)
                 })
@@ -161,7 +161,7 @@ fn equal_checks_are_done_once() {
     });
     assert_eq!(done.load(Ordering::SeqCst), 2);
     // It is over: the next one is done anew.
-    assert_eq!(hashing.check([1; 32], |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+    assert_eq!(hashing.check([1; 32], false, |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
 }
 
 /// Who came first has no time left; who has waited for him has.
@@ -172,14 +172,14 @@ fn who_gives_up_leaves_the_work_to_others() {
     let door = Door::default();
     thread::scope(|scope| {
         let pilot = scope.spawn(|| {
-            hashing.check(id, |_| {
+            hashing.check(id, false, |_| {
                 told.send(()).unwrap();
                 door.wait();
                 Err(Stopped::TimedOut)
             })
         });
         begun.recv().unwrap();
-        let follower = scope.spawn(|| hashing.check(id, |_| Ok(Verdict::Correct)));
+        let follower = scope.spawn(|| hashing.check(id, false, |_| Ok(Verdict::Correct)));
         until(|| hashing.followers() == 1);
         door.open();
         assert_eq!(pilot.join().unwrap(), Err(Busy::Full));
@@ -193,7 +193,7 @@ fn who_gives_up_leaves_the_work_to_others() {
 #[test]
 fn a_panic_leaves_nobody_waiting() {
     let hashing = hashing(64);
-    let lost = hashing.check([9; 32], |crew| {
+    let lost = hashing.check([9; 32], false, |crew| {
         match crew.work(0, Box::new(|| panic!("the test asked for it"))) {
             Err(crate::hashers::Undone::Stopped(stopped)) => Err(stopped),
             other => panic!("{other:?}"),
@@ -204,21 +204,21 @@ fn a_panic_leaves_nobody_waiting() {
     let (door, entered) = (Door::default(), Door::default());
     thread::scope(|scope| {
         let pilot = scope.spawn(|| {
-            hashing.check([1; 32], |_| -> Result<Verdict, Stopped> {
+            hashing.check([1; 32], false, |_| -> Result<Verdict, Stopped> {
                 entered.open();
                 door.wait();
                 panic!("the test asked for it")
             })
         });
         entered.wait();
-        let follower = scope.spawn(|| hashing.check([1; 32], |_| Ok(Verdict::Wrong)));
+        let follower = scope.spawn(|| hashing.check([1; 32], false, |_| Ok(Verdict::Wrong)));
         until(|| hashing.followers() == 1);
         door.open();
         assert!(pilot.join().is_err());
         assert_eq!(follower.join().unwrap(), Err(Busy::Lost));
     });
     assert_eq!(hashing.inside.load(Ordering::SeqCst), 0);
-    let derived = hashing.check([9; 32], |crew| {
+    let derived = hashing.check([9; 32], false, |crew| {
         assert_eq!(*crew.pbkdf2_sha256(b"secret", b"salt", 3).unwrap(), expected(3));
         Ok(Verdict::Correct)
     });
@@ -234,7 +234,7 @@ fn a_storm_passes() {
         for n in 1..=64_u8 {
             let (hashing, running, most) = (&hashing, Arc::clone(&running), Arc::clone(&most));
             scope.spawn(move || {
-                let verdict = hashing.check([n; 32], |crew| {
+                let verdict = hashing.check([n; 32], false, |crew| {
                     if n % 4 == 0 {
                         let work = move || {
                             most.fetch_max(

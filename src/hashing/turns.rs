@@ -27,6 +27,8 @@ pub struct Place {
     process: AtomicU32,
     /// What the hash will take, in KiB.
     memory: AtomicU32,
+    /// What names the check; 0: nothing does.
+    check: AtomicU64,
     /// Who came first; 0: not in line yet; `CHOOSING`: about to be.
     ticket: AtomicU64,
     /// Since when, in seconds since 1970.
@@ -55,6 +57,8 @@ pub struct Turns {
 struct Ahead {
     checks: usize,
     memory: u64,
+    /// An equal check is among them.
+    equal: bool,
     /// Somebody is about to be in line, perhaps before.
     unsure: bool,
 }
@@ -77,23 +81,33 @@ impl Turns {
     /// Waits in the line: without `memory` for the turn of a check, with it until so much is left for
     /// a hash, of which the first always has it. A check that waits for memory keeps its turn.
     pub(super) fn enter(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
+        match memory {
+            0 => self.enter_once(0, deadline),
+            memory => self.wait(memory, 0, deadline),
+        }
+    }
+
+    /// Waits for the turn of a `check`, and until equal ones that came before have left: by then their
+    /// verdict is known. 0 equals none.
+    pub(super) fn enter_once(&self, check: u64, deadline: Instant) -> Result<Turn, Busy> {
         let most = self.limits.threads + self.limits.queue;
-        if memory == 0 && self.ahead(u64::MAX, true).checks >= most {
+        if self.ahead(u64::MAX, 0, true).checks >= most {
             return Err(Busy::Full);
         }
-        self.wait(memory, deadline)
+        self.wait(0, check, deadline)
     }
 
     /// Waits for the turn of a thread that has checks in hand; `None` where there is none to be had
     /// for so long that whoever waits for these checks has gone.
     pub(super) fn pace(&self) -> Option<Turn> {
-        self.wait(0, Instant::now() + PATIENCE).ok()
+        self.wait(0, 0, Instant::now() + PATIENCE).ok()
     }
 
-    fn wait(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
+    fn wait(&self, memory: u32, check: u64, deadline: Instant) -> Result<Turn, Busy> {
         let place = self.places.iter().find(|place| self.take(place)).ok_or(Busy::Full)?;
         let mut turn = Turn { place, process: self.process, ticket: CHOOSING };
         place.memory.store(memory, Ordering::Relaxed);
+        place.check.store(check, Ordering::Relaxed);
         place.since.store(now(), Ordering::Relaxed);
         place.ticket.store(CHOOSING, Ordering::Release);
         // Whoever has a later ticket sees what was stored before this one was taken.
@@ -106,9 +120,9 @@ impl Turns {
             if call {
                 called = Some(Instant::now());
             }
-            let ahead = self.ahead(ticket, call);
+            let ahead = self.ahead(ticket, check, call);
             let may = match memory {
-                0 => ahead.checks < self.limits.threads,
+                0 => ahead.checks < self.limits.threads && !ahead.equal,
                 memory => {
                     ahead.memory == 0
                         || ahead.memory + u64::from(memory) <= u64::from(self.limits.memory)
@@ -130,8 +144,8 @@ impl Turns {
         place.process.compare_exchange(free, ours, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Who came before `ticket`; at a roll `call` the dead leave.
-    fn ahead(&self, ticket: u64, call: bool) -> Ahead {
+    /// Who came before `ticket`, with a `check`; at a roll `call` the dead leave.
+    fn ahead(&self, ticket: u64, check: u64, call: bool) -> Ahead {
         let (mut ahead, now) = (Ahead::default(), now());
         for place in self.places {
             let theirs = place.ticket.load(Ordering::Acquire);
@@ -149,7 +163,10 @@ impl Turns {
                 continue;
             }
             match place.memory.load(Ordering::Relaxed) {
-                0 => ahead.checks += 1,
+                0 => {
+                    ahead.checks += 1;
+                    ahead.equal |= check != 0 && place.check.load(Ordering::Relaxed) == check;
+                }
                 memory => ahead.memory += u64::from(memory),
             }
         }
@@ -223,13 +240,13 @@ mod tests {
         let (third, fourth) = (at(line, 3), at(line, 4));
         thread::scope(|scope| {
             for (name, turns) in [(3, &third), (4, &fourth)] {
-                let (told, before) = (told.clone(), first.ahead(u64::MAX, true).checks);
+                let (told, before) = (told.clone(), first.ahead(u64::MAX, 0, true).checks);
                 scope.spawn(move || {
                     let turn = turns.enter(0, later()).unwrap();
                     told.send(name).unwrap();
                     drop(turn);
                 });
-                while first.ahead(u64::MAX, true).checks == before {
+                while first.ahead(u64::MAX, 0, true).checks == before {
                     thread::sleep(PAUSE);
                 }
             }
@@ -242,7 +259,29 @@ mod tests {
             assert_eq!(order.recv().unwrap(), 4);
             drop(running.1);
         });
-        assert_eq!(first.ahead(u64::MAX, true).checks, 0);
+        assert_eq!(first.ahead(u64::MAX, 0, true).checks, 0);
+    }
+
+    /// Though there is a thread for it; another one passes.
+    #[test]
+    fn an_equal_check_waits_for_the_first() {
+        let line = line();
+        let (first, second) = (at(line, 1), at(line, 2));
+        let turn = first.enter_once(7, soon()).unwrap();
+        assert_eq!(second.enter_once(7, soon()).err(), Some(Busy::Full));
+        assert!(second.enter_once(8, soon()).is_ok() && second.enter(0, soon()).is_ok());
+        thread::scope(|scope| {
+            let follower = scope.spawn(|| second.enter_once(7, later()).is_ok());
+            while first.ahead(u64::MAX, 0, true).checks < 2 {
+                thread::sleep(PAUSE);
+            }
+            assert!(!follower.is_finished());
+            drop(turn);
+            assert!(follower.join().unwrap());
+        });
+        // What nothing names equals nothing.
+        assert!(first.enter(0, soon()).is_ok() && second.enter_once(7, soon()).is_ok());
+        let _turns = (first.enter(0, soon()).unwrap(), second.enter(0, soon()).unwrap());
     }
 
     #[test]
@@ -254,13 +293,13 @@ mod tests {
             for turns in &turns[2..] {
                 scope.spawn(|| drop(turns.pace().unwrap()));
             }
-            while turns[0].ahead(u64::MAX, true).checks < 6 {
+            while turns[0].ahead(u64::MAX, 0, true).checks < 6 {
                 thread::sleep(PAUSE);
             }
             assert_eq!(turns[0].enter(0, later()).err(), Some(Busy::Full));
             drop(running);
         });
-        assert_eq!(turns[0].ahead(u64::MAX, true).checks, 0);
+        assert_eq!(turns[0].ahead(u64::MAX, 0, true).checks, 0);
     }
 
     #[test]
@@ -296,7 +335,7 @@ mod tests {
         let turn = again.enter(0, soon()).unwrap();
         turn.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
         std::mem::forget(turn);
-        assert_eq!(at(line, 2).ahead(u64::MAX, true).checks, 0);
+        assert_eq!(at(line, 2).ahead(u64::MAX, 0, true).checks, 0);
     }
 
     #[test]
@@ -305,13 +344,13 @@ mod tests {
         let (turns, other) = (at(line, 1), at(line, 2));
         let old = turns.enter(0, soon()).unwrap();
         old.place.since.store(now() - OLDEST - 1, Ordering::Relaxed);
-        assert_eq!(other.ahead(u64::MAX, true).checks, 0);
+        assert_eq!(other.ahead(u64::MAX, 0, true).checks, 0);
         let new = turns.enter(0, soon()).unwrap();
         assert!(std::ptr::eq(old.place, new.place));
         drop(old);
-        assert_eq!(other.ahead(u64::MAX, true).checks, 1);
+        assert_eq!(other.ahead(u64::MAX, 0, true).checks, 1);
         drop(new);
-        assert_eq!(other.ahead(u64::MAX, true).checks, 0);
+        assert_eq!(other.ahead(u64::MAX, 0, true).checks, 0);
     }
 
     #[test]
