@@ -103,8 +103,8 @@ impl Hashing {
     }
 
     /// Has `work` done by the crew, unless the same check, by its `id`, is being done: then its
-    /// verdict is waited for. If all children learn of a verdict, and each has one thread, they wait
-    /// for those of each other; then `work` is to look first.
+    /// verdict is waited for. If all children learn of a right password, and each has one thread, they
+    /// wait for each other; then `work` is to look first.
     ///
     /// # Errors
     /// When there is no room, or no verdict in time.
@@ -120,7 +120,7 @@ impl Hashing {
             let turn = self.turns.as_ref().filter(|_| self.single);
             let check = id.first_chunk().filter(|_| all_learn);
             let check = check.map_or(0, |name| u64::from_ne_bytes(*name));
-            let _turn = turn.map(|turns| turns.enter_once(check, deadline)).transpose()?;
+            let _turn = turn.map(|turns| turns.enter(check, deadline)).transpose()?;
             Ok(work(&Admitted { hashing: self, deadline })?)
         };
         self.flights.join(id, deadline, work)
@@ -166,7 +166,7 @@ impl Crew for Admitted<'_> {
     fn work(&self, memory: u32, work: Work) -> Derived {
         let turns = self.hashing.turns.as_ref().filter(|_| memory > 0);
         let turn = turns
-            .map(|turns| turns.enter(memory, self.deadline))
+            .map(|turns| turns.enter_memory(memory, self.deadline))
             .transpose()
             .map_err(|_| Stopped::TimedOut)?;
         let outcome = Arc::new(OnceLock::new());

@@ -224,8 +224,8 @@ fn a_graceful_restart_hashes_on_as_many_cores() {
             let [of_old, of_new] = [0, 1].map(|child| at_last[child] - at_first[child]);
             assert!(of_old > 0.1 && of_new > 0.1, "{mpm}: {of_old} s, {of_new} s of {elapsed} s");
             assert!(of_old + of_new < elapsed * 1.2, "{mpm}: {of_old} + {of_new} s of {elapsed} s");
-            let answered = [before, after].map(|flood| flood.join().unwrap());
-            assert_eq!(answered.map(|(denied, failed)| denied + failed), [32, 8], "{mpm}");
+            let [(of_old, _), (of_new, _)] = [before, after].map(|flood| flood.join().unwrap());
+            assert!(of_old >= 16 && of_new >= 1, "{mpm}: {of_old} and {of_new} were answered");
         });
         httpd.finish();
     }
@@ -244,19 +244,15 @@ fn hashing_seconds(child: u32) -> f64 {
 /// remembered, the next page is hashed anew.
 #[test]
 fn the_same_password_at_the_same_time_is_hashed_once() {
-    for (topic, mpm, cache, again) in [
-        ("once", "event", "", 1),
-        ("once_timeout_off", "worker", "AuthDjangoCacheTimeout off", 2),
-        ("once_cache_off", "event", "AuthDjangoCache off", 2),
-        // Each request in a child of its own.
-        ("once_prefork", "prefork", "", 1),
-    ] {
-        hashed_once(topic, mpm, cache, again);
-    }
+    hashed_once("once", "event", "", 1);
+    hashed_once("once_timeout_off", "worker", "AuthDjangoCacheTimeout off", 2);
+    hashed_once("once_cache_off", "event", "AuthDjangoCache off", 2);
+    // Each request in a child of its own, and room for eight at a time.
+    hashed_once("once_prefork", "prefork", "AuthDjangoHashing threads=8", 1);
 }
 
 /// `again`: how often bob was hashed when he has come again.
-fn hashed_once(topic: &str, mpm: &str, cache: &str, again: usize) {
+fn hashed_once(topic: &str, mpm: &str, directive: &str, again: usize) {
     let lines = match mpm {
         "prefork" => {
             "StartServers 32\nServerLimit 32\nMaxRequestWorkers 32\nMinSpareServers 1\nMaxSpareServers 32\n"
@@ -268,7 +264,7 @@ fn hashed_once(topic: &str, mpm: &str, cache: &str, again: usize) {
     };
     let (path, _) = sqlite("auth.User");
     let config = format!(
-        "AuthDjangoDatabase sqlite:{}\n{cache}\nLogLevel authnz_django:debug\n\
+        "AuthDjangoDatabase sqlite:{}\n{directive}\nLogLevel authnz_django:debug\n\
          <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\nRequire valid-user\n</Location>\n",
         path.display()
     );
@@ -292,10 +288,13 @@ fn hashed_once(topic: &str, mpm: &str, cache: &str, again: usize) {
             scope.spawn(|| assert_eq!(httpd.status("/public/", "", ""), 200));
         }
     });
-    assert_eq!(httpd.count_in_log("bob: password verified for"), 1, "{topic}");
-    assert_eq!(httpd.count_in_log("bob: password verified before for"), 11, "{topic}");
+    let hashed = || httpd.count_in_log("bob: password verified for");
+    // A child that finds the shared memory locked hashes for itself.
+    let unlucky = if mpm == "prefork" { hashed().saturating_sub(1) } else { 0 };
+    assert!(hashed() == 1 + unlucky && unlucky <= 2, "{topic}: {}", hashed());
+    assert_eq!(httpd.count_in_log("bob: password verified before for"), 11 - unlucky, "{topic}");
     assert_eq!(httpd.status("/members/", "bob", "bob secret"), 200);
-    assert_eq!(httpd.count_in_log("bob: password verified for"), again, "{topic}");
+    assert_eq!(hashed(), again + unlucky, "{topic}");
     httpd.finish();
 }
 

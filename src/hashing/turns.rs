@@ -57,8 +57,8 @@ pub struct Turns {
 struct Ahead {
     checks: usize,
     memory: u64,
-    /// An equal check is among them.
-    equal: bool,
+    /// The first of equal checks among them, by its ticket.
+    equal: Option<u64>,
     /// Somebody is about to be in line, perhaps before.
     unsure: bool,
 }
@@ -78,23 +78,20 @@ impl Turns {
         turns
     }
 
-    /// Waits in the line: without `memory` for the turn of a check, with it until so much is left for
-    /// a hash, of which the first always has it. A check that waits for memory keeps its turn.
-    pub(super) fn enter(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
-        match memory {
-            0 => self.enter_once(0, deadline),
-            memory => self.wait(memory, 0, deadline),
-        }
-    }
-
-    /// Waits for the turn of a `check`, and until equal ones that came before have left: by then their
-    /// verdict is known. 0 equals none.
-    pub(super) fn enter_once(&self, check: u64, deadline: Instant) -> Result<Turn, Busy> {
+    /// Waits in the line for the turn of a `check`, and until the first of equal ones that came before
+    /// has left: if the password is right, that is known by then. 0 equals none.
+    pub(super) fn enter(&self, check: u64, deadline: Instant) -> Result<Turn, Busy> {
         let most = self.limits.threads + self.limits.queue;
         if self.ahead(u64::MAX, 0, true).checks >= most {
             return Err(Busy::Full);
         }
         self.wait(0, check, deadline)
+    }
+
+    /// Waits until so much `memory` is left for a hash, of which the first always has it. A check that
+    /// waits for memory keeps its turn.
+    pub(super) fn enter_memory(&self, memory: u32, deadline: Instant) -> Result<Turn, Busy> {
+        self.wait(memory, 0, deadline)
     }
 
     /// Waits for the turn of a thread that has checks in hand; `None` where there is none to be had
@@ -115,14 +112,20 @@ impl Turns {
         place.ticket.store(ticket, Ordering::Release);
         turn.ticket = ticket;
         let mut called: Option<Instant> = None;
+        let mut first = None;
         loop {
             let call = called.is_none_or(|called| called.elapsed() >= ROLL_CALL);
             if call {
                 called = Some(Instant::now());
             }
             let ahead = self.ahead(ticket, check, call);
+            // For one alone: if the password is wrong, all others have to find out for themselves.
+            first = first.or(ahead.equal);
             let may = match memory {
-                0 => ahead.checks < self.limits.threads && !ahead.equal,
+                0 => {
+                    let first_has_left = ahead.equal.is_none() || ahead.equal != first;
+                    ahead.checks < self.limits.threads && first_has_left
+                }
                 memory => {
                     ahead.memory == 0
                         || ahead.memory + u64::from(memory) <= u64::from(self.limits.memory)
@@ -165,7 +168,9 @@ impl Turns {
             match place.memory.load(Ordering::Relaxed) {
                 0 => {
                     ahead.checks += 1;
-                    ahead.equal |= check != 0 && place.check.load(Ordering::Relaxed) == check;
+                    if check != 0 && place.check.load(Ordering::Relaxed) == check {
+                        ahead.equal = Some(ahead.equal.map_or(theirs, |first| first.min(theirs)));
+                    }
                 }
                 memory => ahead.memory += u64::from(memory),
             }
@@ -178,7 +183,8 @@ impl Place {
     /// Frees the place, if it is that process's.
     fn leave(&self, process: u32) {
         if process != 0 && self.process.load(Ordering::Relaxed) == process {
-            self.ticket.store(0, Ordering::Relaxed);
+            // What was done in the turn is seen by whoever sees that it is over.
+            self.ticket.store(0, Ordering::Release);
             self.memory.store(0, Ordering::Relaxed);
             let _ = self.process.compare_exchange(process, 0, Ordering::Release, Ordering::Relaxed);
         }
@@ -267,20 +273,21 @@ mod tests {
     fn an_equal_check_waits_for_the_first() {
         let line = line();
         let (first, second) = (at(line, 1), at(line, 2));
-        let turn = first.enter_once(7, soon()).unwrap();
-        assert_eq!(second.enter_once(7, soon()).err(), Some(Busy::Full));
-        assert!(second.enter_once(8, soon()).is_ok() && second.enter(0, soon()).is_ok());
+        let turn = first.enter(7, soon()).unwrap();
+        assert_eq!(second.enter(7, soon()).err(), Some(Busy::Full));
+        assert!(second.enter(8, soon()).is_ok() && second.enter(0, soon()).is_ok());
         thread::scope(|scope| {
-            let follower = scope.spawn(|| second.enter_once(7, later()).is_ok());
-            while first.ahead(u64::MAX, 0, true).checks < 2 {
+            let followers =
+                [&first, &second].map(|turns| scope.spawn(move || turns.enter(7, later())));
+            while first.ahead(u64::MAX, 0, true).checks < 3 {
                 thread::sleep(PAUSE);
             }
-            assert!(!follower.is_finished());
+            assert!(followers.iter().all(|follower| !follower.is_finished()));
             drop(turn);
-            assert!(follower.join().unwrap());
+            // Both at once: neither waits for the other.
+            let _turns = followers.map(|follower| follower.join().unwrap().unwrap());
         });
         // What nothing names equals nothing.
-        assert!(first.enter(0, soon()).is_ok() && second.enter_once(7, soon()).is_ok());
         let _turns = (first.enter(0, soon()).unwrap(), second.enter(0, soon()).unwrap());
     }
 
@@ -306,15 +313,16 @@ mod tests {
     fn memory_is_waited_for_and_the_first_always_has_it() {
         let line = line();
         let turns = at(line, 1);
-        let huge = turns.enter(1000, soon()).unwrap();
-        assert!(turns.enter(1, soon()).is_err());
+        let huge = turns.enter_memory(1000, soon()).unwrap();
+        assert!(turns.enter_memory(1, soon()).is_err());
         drop(huge);
-        let some = (turns.enter(100, soon()).unwrap(), turns.enter(200, soon()).unwrap());
-        assert!(turns.enter(1, soon()).is_err());
+        let some =
+            (turns.enter_memory(100, soon()).unwrap(), turns.enter_memory(200, soon()).unwrap());
+        assert!(turns.enter_memory(1, soon()).is_err());
         // Checks do not stand in its way, nor it in theirs.
         let checks = (turns.enter(0, soon()).unwrap(), turns.enter(0, soon()).unwrap());
         drop(some.0);
-        assert!(turns.enter(100, soon()).is_ok());
+        assert!(turns.enter_memory(100, soon()).is_ok());
         drop((some.1, checks));
     }
 
@@ -385,10 +393,10 @@ mod tests {
         choosing.process.store(1, Ordering::Relaxed);
         choosing.ticket.store(CHOOSING, Ordering::Relaxed);
         let turns = at(line, 2);
-        assert_eq!(turns.enter(200, soon()).err(), Some(Busy::Full));
+        assert_eq!(turns.enter_memory(200, soon()).err(), Some(Busy::Full));
         assert_eq!(turns.enter(0, soon()).err(), Some(Busy::Full));
         // Unless the process has died meanwhile.
         choosing.process.store(666, Ordering::Relaxed);
-        assert!(turns.enter(200, soon()).is_ok());
+        assert!(turns.enter_memory(200, soon()).is_ok());
     }
 }

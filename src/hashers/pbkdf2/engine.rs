@@ -7,8 +7,8 @@ use super::{Avx512, ShaNi, portable};
 /// How many checks AVX-512 does at once.
 const LANES: usize = 16;
 
-/// From how many checks on the lanes of AVX-512 are faster, empty ones included: their cost is that
-/// of 6 checks by SHA-NI alone, of 8 (Xeon) to 10 (Zen 4) in pairs, and of 1.5 where there is no SHA-NI.
+/// From how many checks on the lanes of AVX-512 are as fast or faster, empty ones included: their cost
+/// is that of 6 checks by SHA-NI alone, of 8 (Xeon) to 10 (Zen 4) in pairs, and of 1.5 where there is no SHA-NI.
 const LANES_FROM: usize = 9;
 const LANES_FROM_WITHOUT_SHA_NI: usize = 2;
 
