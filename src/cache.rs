@@ -60,14 +60,6 @@ pub enum Claim<'a> {
         /// The stored hash.
         encoded: &'a str,
     },
-    /// An active user whose stored hash no password may match in this place, though it may in
-    /// another that accepts more algorithms.
-    Refused {
-        /// The primary key.
-        id: &'a str,
-        /// The stored hash.
-        encoded: &'a str,
-    },
     /// No active user.
     Nobody,
 }
@@ -92,14 +84,15 @@ impl Verified {
         }
     }
 
-    /// The credentials of `claim`, who came as `username`, at `site`, as they are at this moment. Each
-    /// spelling of a name has an entry of its own, whether or not it is somebody's: what a refusal
-    /// costs tells nothing to who tries several. `lifetime` says how long they stay verified; it is a
-    /// part of the name, so that a place which wants to see a password more often is not served from
-    /// another's entries.
+    /// The credentials of `claim`, who came as `username`, at `site`, as they are at this moment, in a
+    /// place that accepts these `algorithms`. Each spelling of a name has an entry of its own, and so
+    /// has each list of algorithms, whether or not it is somebody's: what a refusal costs tells nothing
+    /// to who tries several. `lifetime` says how long they stay verified; it is a part of the name, so
+    /// that a place which wants to see a password more often is not served from another's entries.
     pub fn credentials(
         &self,
         site: &str,
+        algorithms: &str,
         username: &str,
         claim: Claim<'_>,
         password: &[u8],
@@ -108,12 +101,12 @@ impl Verified {
         let seconds = lifetime.as_secs().to_be_bytes();
         let (kind, user, encoded) = match claim {
             Claim::User { id, encoded } => ("user", id, encoded),
-            Claim::Refused { id, encoded } => ("refused", id, encoded),
             Claim::Nobody => ("nobody", "", ""),
         };
         let mut mac = self.ids.clone();
         for part in [
             site.as_bytes(),
+            algorithms.as_bytes(),
             username.as_bytes(),
             kind.as_bytes(),
             user.as_bytes(),

@@ -55,6 +55,7 @@ pub struct Hashers {
     listed: Vec<&'static dyn Hasher>,
     preferred: &'static dyn Hasher,
     cost: Cost,
+    algorithms: String,
 }
 
 /// The highest accepted cost that was seen in a row of one site, since a row may cost more than
@@ -177,7 +178,15 @@ impl Hashers {
 
     fn new(listed: Vec<&'static dyn Hasher>, cost: Option<Cost>) -> Self {
         let preferred = listed.first().copied().unwrap_or(&PBKDF2_SHA256);
-        Self { listed, preferred, cost: cost.unwrap_or_else(|| preferred.default_cost()) }
+        let cost = cost.unwrap_or_else(|| preferred.default_cost());
+        let algorithms =
+            listed.iter().map(|hasher| hasher.algorithm()).collect::<Vec<_>>().join(" ");
+        Self { listed, preferred, cost, algorithms }
+    }
+
+    /// The accepted algorithms, with a space between them.
+    pub fn algorithms(&self) -> &str {
+        &self.algorithms
     }
 
     /// Everything that can be said of `encoded`, the user's `password` column, without work:

@@ -204,7 +204,8 @@ impl Verifier<'_> {
     /// A digest under the key of the cache, so that no password is kept.
     fn id(&self, site: &Site, username: &str, user: &User, password: &[u8]) -> Id {
         let claim = Claim::User { id: &user.id, encoded: &user.password };
-        self.cache.credentials(&site.identity, username, claim, password, Duration::ZERO).id()
+        let site = &site.identity;
+        self.cache.credentials(site, "", username, claim, password, Duration::ZERO).id()
     }
 }
 

@@ -254,6 +254,9 @@ fn the_cache_spares_a_hash_and_nothing_else() {
     // The password was changed: the old one is refused and the new one accepted, at once.
     let changed = Hashers::parse(&["md5", "pbkdf2_sha256"]).unwrap();
     let verifier = Verifier { hashers: &changed, ..verifier };
+    spent();
+    let (first, cost) = work(ask(&site, verifier, "alice", "secret"));
+    assert!(matches!(first, Decision::Granted(..)) && cost == Some(1000));
     let with = |change: fn(&mut User)| {
         let mut users = users();
         users.iter_mut().filter(|user| user.username == "alice").for_each(change);
@@ -290,22 +293,19 @@ fn nobody_is_let_in_by_what_another_place_accepts() {
     let hashing = hashing();
     let site = site();
     let user = &users()[0];
-    let id = |encoded_is_accepted: bool| {
-        let (id, encoded) = (user.id.as_str(), user.password.as_str());
-        let claim = match encoded_is_accepted {
-            true => Claim::User { id, encoded },
-            false => Claim::Refused { id, encoded },
-        };
-        cache.credentials("", "alice", claim, b"secret", long).id()
+    let id = |hashers: &Hashers| {
+        let claim = Claim::User { id: &user.id, encoded: &user.password };
+        cache.credentials("", hashers.algorithms(), "alice", claim, b"secret", long).id()
     };
-    assert_ne!(id(true), id(false));
+    let (id, other) = (id(&accepts), id(&refuses));
+    assert_ne!(id, other);
     // While the check of the one place is done, the other asks.
     let (told, begun) = std::sync::mpsc::channel();
     let (go, gone) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let (hashing, site, cache) = (&hashing, &site, &cache);
         scope.spawn(move || {
-            let verdict = hashing.check(id(true), false, |_| {
+            let verdict = hashing.check(id, false, |_| {
                 told.send(()).unwrap();
                 let _ = gone.recv_timeout(Duration::from_secs(2));
                 Ok(Verdict::Correct)
@@ -348,6 +348,27 @@ fn several_spellings_tell_nothing_of_a_name() {
     }
 }
 
+/// Where places accept different algorithms, and one of them not the user's, likewise.
+#[test]
+fn several_places_tell_nothing_of_a_name() {
+    let cache = Verified::new(&Key::new(&[1; 32]), None);
+    let (hashing, lifetime) = (hashing(), Some(Duration::from_secs(300)));
+    let lists =
+        [&["pbkdf2_sha256:1000"][..], &["md5"][..]].map(|list| Hashers::parse(list).unwrap());
+    let [first, second] = &lists;
+    let costs = |username| {
+        [first, second, first, second].map(|hashers| {
+            let (hashing, cache) = (&hashing, &cache);
+            let verifier = Verifier { hashers, hashing, cache, lifetime, stale: None };
+            assert!(!matches!(asked(verifier, username, "wrong"), Decision::Granted(..)));
+            spent()
+        })
+    };
+    let costs = ["alice", "zoe"].map(costs);
+    assert_eq!(costs[0], costs[1]);
+    assert_eq!(costs[0].each_ref().map(|cost| cost.is_empty()), [false, false, true, true]);
+}
+
 /// Where nothing is remembered, what is asked while the same check is done has its verdict, and what
 /// is asked later is hashed.
 #[test]
@@ -365,7 +386,9 @@ fn equal_checks_are_done_once_without_a_lifetime() {
     let user = &users()[0];
     let known = Claim::User { id: &user.id, encoded: &user.password };
     for (username, claim) in [("alice", known), ("zoe", Claim::Nobody)] {
-        let id = cache.credentials("", username, claim, b"secret", Duration::ZERO).id();
+        let id = cache
+            .credentials("", hashers.algorithms(), username, claim, b"secret", Duration::ZERO)
+            .id();
         let answers = |username| {
             let decision = asked(verifier, username, "secret");
             (format!("{decision:?}"), spent().values().sum::<u64>())

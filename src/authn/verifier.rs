@@ -35,12 +35,8 @@ impl Verifier<'_> {
         password: &[u8],
     ) -> Result<(Verdict, Proof), Busy> {
         let stored = self.hashers.read(&user.password);
-        // What is found out where this hash is accepted says nothing where it is not.
-        let (id, encoded) = (user.id.as_str(), user.password.as_str());
-        let (claim, accepted) = match stored {
-            Stored::Candidate(_) => (Claim::User { id, encoded }, true),
-            Stored::Unusable | Stored::Refused(_) => (Claim::Refused { id, encoded }, false),
-        };
+        let accepted = matches!(stored, Stored::Candidate(_));
+        let claim = Claim::User { id: &user.id, encoded: &user.password };
         let credentials = self.credentials(site, username, claim, password);
         let known = |credentials: &Credentials<'_>| {
             // Asked in any case: the shared store takes its time, which tells nobody whose name it is.
@@ -106,7 +102,8 @@ impl Verifier<'_> {
         claim: Claim<'_>,
         password: &[u8],
     ) -> Credentials<'_> {
+        let (site, algorithms) = (&site.identity, self.hashers.algorithms());
         let lifetime = self.lifetime.unwrap_or_default();
-        self.cache.credentials(&site.identity, username, claim, password, lifetime)
+        self.cache.credentials(site, algorithms, username, claim, password, lifetime)
     }
 }

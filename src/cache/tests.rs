@@ -25,7 +25,7 @@ fn key() -> Key {
 
 fn alice(cache: &Verified) -> Credentials<'_> {
     let claim = Claim::User { id: "1", encoded: "pbkdf2_sha256$1$s$x" };
-    cache.credentials("site", "alice", claim, b"secret", LIFETIME)
+    cache.credentials("site", "md5", "alice", claim, b"secret", LIFETIME)
 }
 
 #[test]
@@ -36,21 +36,23 @@ fn what_was_verified_is_verified_and_nothing_else() {
     assert!(alice(&cache).are_verified() && !alice(&cache).are_refused());
     let user = |id, encoded| Claim::User { id, encoded };
     let encoded = "pbkdf2_sha256$1$s$x";
-    for (site, username, claim, password, lifetime) in [
-        ("other", "alice", user("1", encoded), "secret", LIFETIME),
-        ("site", "alice", user("2", encoded), "secret", LIFETIME),
-        ("site", "alice", user("1", "pbkdf2_sha256$1$s$y"), "secret", LIFETIME),
-        ("site", "alice", user("1", encoded), "Secret", LIFETIME),
-        ("site", "alice", user("1", encoded), "", LIFETIME),
-        ("site", "alice", user("1", encoded), "secret", LIFETIME * 2),
+    for (site, algorithms, username, claim, password, lifetime) in [
+        ("other", "md5", "alice", user("1", encoded), "secret", LIFETIME),
+        ("site", "md5", "alice", user("2", encoded), "secret", LIFETIME),
+        ("site", "md5", "alice", user("1", "pbkdf2_sha256$1$s$y"), "secret", LIFETIME),
+        ("site", "md5", "alice", user("1", encoded), "Secret", LIFETIME),
+        ("site", "md5", "alice", user("1", encoded), "", LIFETIME),
+        ("site", "md5", "alice", user("1", encoded), "secret", LIFETIME * 2),
         // The same text, cut at other places.
-        ("site", "alice", user("", "1pbkdf2_sha256$1$s$x"), "secret", LIFETIME),
-        ("site", "alice", user("1", "pbkdf2_sha256$1$s$xsecret"), "", LIFETIME),
-        ("site", "alice", Claim::Nobody, "secret", LIFETIME),
-        ("site", "ALICE", user("1", encoded), "secret", LIFETIME),
-        ("sitea", "lice", user("1", encoded), "secret", LIFETIME),
+        ("site", "md5", "alice", user("", "1pbkdf2_sha256$1$s$x"), "secret", LIFETIME),
+        ("site", "md5", "alice", user("1", "pbkdf2_sha256$1$s$xsecret"), "", LIFETIME),
+        ("site", "md5", "alice", Claim::Nobody, "secret", LIFETIME),
+        ("site", "md5 scrypt", "alice", user("1", encoded), "secret", LIFETIME),
+        ("site", "md5", "ALICE", user("1", encoded), "secret", LIFETIME),
+        ("sitemd", "5", "alice", user("1", encoded), "secret", LIFETIME),
     ] {
-        let credentials = cache.credentials(site, username, claim, password.as_bytes(), lifetime);
+        let credentials =
+            cache.credentials(site, algorithms, username, claim, password.as_bytes(), lifetime);
         assert!(!credentials.are_verified(), "{site} {claim:?} {password}");
     }
     // Another start has another key.
@@ -68,7 +70,7 @@ fn a_refusal_is_remembered_apart_and_for_a_moment() {
     alice(&cache).verify();
     for n in 0..REFUSED * 4 {
         let username = &n.to_string();
-        cache.credentials("site", username, Claim::Nobody, b"x", LIFETIME).refuse();
+        cache.credentials("site", "md5", username, Claim::Nobody, b"x", LIFETIME).refuse();
     }
     assert!(alice(&cache).are_verified());
     assert!(cache.refused.len() <= REFUSED);
@@ -85,6 +87,7 @@ fn entries_expire() {
     assert!(!credentials.are_verified());
     let second = cache.credentials(
         "site",
+        "md5",
         "alice",
         Claim::User { id: "1", encoded: "x" },
         b"secret",
@@ -104,8 +107,8 @@ fn a_login_counts_wherever_the_store_and_the_key_are_the_same() {
     assert!(alice(&there).are_verified());
     // Refusals stay in the child.
     let other = Claim::Nobody;
-    here.credentials("site", "zoe", other, b"x", LIFETIME).refuse();
-    assert!(!there.credentials("site", "zoe", other, b"x", LIFETIME).are_refused());
+    here.credentials("site", "md5", "zoe", other, b"x", LIFETIME).refuse();
+    assert!(!there.credentials("site", "md5", "zoe", other, b"x", LIFETIME).are_refused());
     let stranger = Verified::new(&Key::new(&[8; 32]), shared());
     assert!(!alice(&stranger).are_verified());
 }
@@ -117,7 +120,7 @@ fn what_others_write_into_the_store_is_a_miss() {
     let cache = || Verified::new(&key(), Some(Arc::clone(&memory) as Arc<dyn Shared>));
     let (first, second) = (cache(), cache());
     let (target, other) = (alice(&first), Claim::User { id: "2", encoded: "x" });
-    let credentials = second.credentials("site", "zoe", other, b"mallory's own", LIFETIME);
+    let credentials = second.credentials("site", "md5", "zoe", other, b"mallory's own", LIFETIME);
     credentials.verify();
     let genuine = memory.retrieve(&credentials.id).unwrap();
     let mut prolonged = genuine;
@@ -127,9 +130,15 @@ fn what_others_write_into_the_store_is_a_miss() {
         assert!(!target.are_verified());
     }
     memory.0.lock().unwrap().insert(credentials.id, prolonged);
-    assert!(!cache().credentials("site", "zoe", other, b"mallory's own", LIFETIME).are_verified());
+    assert!(
+        !cache()
+            .credentials("site", "md5", "zoe", other, b"mallory's own", LIFETIME)
+            .are_verified()
+    );
     memory.0.lock().unwrap().insert(credentials.id, genuine);
-    assert!(cache().credentials("site", "zoe", other, b"mallory's own", LIFETIME).are_verified());
+    assert!(
+        cache().credentials("site", "md5", "zoe", other, b"mallory's own", LIFETIME).are_verified()
+    );
 }
 
 #[test]
