@@ -109,10 +109,9 @@ def markdown(columns, figures, machine, pbkdf2):
 In parentheses: of the requests/s without authentication. Warm columns have every password verified before. The columns that
 compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and 1,000
 users in turn are the next so many of them; their listings and checkouts are measured once. The same password of the same user
-at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where rows are kept, 1,000 users in
-turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this module has. The storm: 64 first
-logins at once, and 16 connections that try wrong passwords without end;
-verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
+at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where
+rows are kept, 1,000 users in turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this
+module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end; verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
 backend, is a scheduling group of its own, unless autogroups are named above.
 pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.
 

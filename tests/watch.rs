@@ -829,7 +829,8 @@ fn in_httpd() {
                 assert!(asked < PATIENCE, "she is still let in");
             }
             group("secret-agents");
-            wait_until("the grant", 10, || (0..8).all(|_| alice() == 200));
+            wait_until("the grant", 1, || alice() == 200);
+            wait_until("the grant in each child", 10, || (0..8).all(|_| alice() == 200));
             last
         };
         are_soon((0..9).map(revocation).collect());
