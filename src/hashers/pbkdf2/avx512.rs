@@ -75,22 +75,23 @@ fn compress(start: &[Word; 8], digest: &[Word; 8]) -> [Word; 8] {
             state = [add(t1, t2), a, b, c, add(d, t1), e, f, g];
         }};
     }
-    macro_rules! first_rounds {
-        ($($i:literal)*) => {$( round!(w[$i], K[$i]); )*};
-    }
     macro_rules! rounds_from {
+        // The word of 16 rounds later is made at once: 2 % faster than when it is wanted.
         ($from:literal: $($i:literal)*) => {$(
+            round!(w[$i], K[$from + $i]);
             let (x, y) = (w[($i + 1) % 16], w[($i + 14) % 16]);
             let sigma_0 = xor(rotate::<7>(x), rotate::<18>(x), shift::<3>(x));
             let sigma_1 = xor(rotate::<17>(y), rotate::<19>(y), shift::<10>(y));
             w[$i] = add(add(w[$i], sigma_0), add(w[($i + 9) % 16], sigma_1));
-            round!(w[$i], K[$from + $i]);
         )*};
     }
-    first_rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    macro_rules! last_rounds_from {
+        ($from:literal: $($i:literal)*) => {$( round!(w[$i], K[$from + $i]); )*};
+    }
+    rounds_from!(0: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     rounds_from!(16: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     rounds_from!(32: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    rounds_from!(48: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    last_rounds_from!(48: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     for (word, start) in state.iter_mut().zip(start) {
         *word = add(*word, *start);
     }
