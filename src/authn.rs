@@ -3,10 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+mod outages;
 mod session;
 mod stale;
 mod verifier;
 
+pub use outages::{DATABASES, Outages};
 pub use session::{Owners, Session, Sessions, session};
 pub use stale::Stale;
 pub use verifier::Verifier;
@@ -78,15 +80,15 @@ pub enum Decision {
 }
 
 /// How it is known that the password is the user's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// It was hashed for this request.
     Hashed,
     /// It was hashed lately, or at this moment for another request, and nothing in the user's row has
     /// changed.
     Remembered,
-    /// It was hashed lately, and the database is away.
-    Stale,
+    /// It was hashed lately, and the database is away, for this reason.
+    Stale(Error),
 }
 
 impl fmt::Display for Proof {
@@ -94,7 +96,7 @@ impl fmt::Display for Proof {
         f.write_str(match self {
             Self::Hashed => "password verified",
             Self::Remembered => "password verified before",
-            Self::Stale => "password verified before the database went away",
+            Self::Stale(_) => "password verified before the database went away",
         })
     }
 }
@@ -190,12 +192,12 @@ pub fn check_password(
             if !away || verifier.stale.is_none() {
                 return Err(error);
             }
-            let Some((user, proof)) = verifier.bridge(site, wants, username, password) else {
+            let Some(user) = verifier.bridge(site, wants, username, password) else {
                 // To guess costs what it costs while the database is there, whoever it is.
                 let _ = verifier.spend(site, username, password);
                 return Err(error);
             };
-            return Ok(Decision::Granted(user, proof));
+            return Ok(Decision::Granted(user, Proof::Stale(error)));
         }
     };
     Ok(match active(found) {

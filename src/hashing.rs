@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod flight;
+mod siblings;
 mod turns;
 
+pub use siblings::{CHECKS, Siblings};
 pub use turns::{PLACES, Place, Turns};
 
 use crate::cache::Id;
@@ -37,6 +39,8 @@ pub struct Hashing {
     batch: Batch,
     /// The line of the whole server; without it a child counts for itself.
     turns: Option<Arc<Turns>>,
+    /// What the other children are checking; in the line that is known, too.
+    siblings: Option<Siblings>,
     /// Whether every check stands in it, because children have one thread each; elsewhere those who
     /// hash do.
     single: bool,
@@ -83,6 +87,7 @@ impl Hashing {
         limits: Limits,
         serving: usize,
         turns: Option<Arc<Turns>>,
+        siblings: Option<Siblings>,
         spawn: Box<Spawn>,
         trim: fn(),
     ) -> Self {
@@ -94,6 +99,7 @@ impl Hashing {
         Self {
             batch: Batch::new(threads, spawn, pace),
             turns,
+            siblings: siblings.filter(|_| !single),
             single,
             inside: AtomicUsize::new(0),
             most: serving.div_ceil(2).min(threads + limits.queue),
@@ -103,8 +109,8 @@ impl Hashing {
     }
 
     /// Has `work` done by the crew, unless the same check, by its `id`, is being done: then its
-    /// verdict is waited for. If all children learn of a right password, and each has one thread, they
-    /// wait for each other; then `work` is to look first.
+    /// verdict is waited for. If all children learn of a right password, they wait for each other; then
+    /// `work` is to look first.
     ///
     /// # Errors
     /// When there is no room, or no verdict in time.
@@ -121,6 +127,8 @@ impl Hashing {
             let check = id.first_chunk().filter(|_| all_learn);
             let check = check.map_or(0, |name| u64::from_ne_bytes(*name));
             let _turn = turn.map(|turns| turns.enter(check, deadline)).transpose()?;
+            let siblings = self.siblings.as_ref().filter(|_| all_learn);
+            let _told = siblings.and_then(|siblings| siblings.tell(&id, deadline));
             Ok(work(&Admitted { hashing: self, deadline })?)
         };
         self.flights.join(id, deadline, work)

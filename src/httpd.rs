@@ -25,6 +25,7 @@ mod request;
 mod require_line;
 mod selfcheck;
 mod session;
+mod shared_memory;
 mod socache;
 mod tree;
 mod valid_user;
@@ -177,7 +178,8 @@ fn start_shared(
         ffi::ap_get_module_config((*main).lookup_defaults, module()).cast::<Config>().as_ref()
     };
     let settings = config.and_then(|config| config.hashing.get());
-    hashing::start(settings.map(|settings| &**settings)).map_err(Error::Start)?;
+    shared_memory::make().map_err(Error::Start)?;
+    hashing::start(settings.map(|settings| &**settings));
     let settings = config.and_then(|config| config.cache.get());
     match (socache::start(pool, main, settings.map(|settings| &**settings)), round) {
         (Ok(told), _) => Ok(Some((log::Level::Notice, told))),

@@ -118,9 +118,9 @@ pub trait Store: Send + Sync {
     /// `timeout=`: how long one request may wait for this database in all.
     fn timeout(&self) -> Duration;
 
-    /// How many questions it has answered; while it is away the number stays.
-    fn answers(&self) -> u64 {
-        0
+    /// When it has last answered a question.
+    fn answered(&self) -> Option<Instant> {
+        None
     }
 }
 

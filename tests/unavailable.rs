@@ -196,3 +196,66 @@ fn an_outage_is_told_of_once_and_the_next_one_again() {
         httpd.finish();
     }
 }
+
+/// Whichever of the children see it.
+#[test]
+fn one_child_tells_of_an_outage_for_all_of_them() {
+    let (cluster, _) = Cluster::start("auth.User");
+    for mpm in MPMS {
+        let config = format!(
+            "AuthDjangoDatabase {}\nAuthDjangoPasswordHashers pbkdf2_sha256:1000\n\
+             AuthDjangoUnavailable stale=600\nLogLevel authnz_django:debug\n\
+             <Location /members>\nAuthType Basic\nAuthName x\nAuthBasicProvider django\n\
+             Require valid-user\n</Location>\n",
+            cluster.url()
+        );
+        let mut setup = Setup::new("outages", config).mpm(mpm);
+        setup.mpm_lines = match mpm {
+            "prefork" => "StartServers 3\nServerLimit 3\nMaxRequestWorkers 3\n",
+            _ => {
+                "StartServers 3\nServerLimit 3\nThreadsPerChild 32\nMaxRequestWorkers 96\n\
+                 MinSpareThreads 1\nMaxSpareThreads 96\n"
+            }
+        }
+        .into();
+        let mut httpd = setup.start();
+        let news = "users who were verified lately are let in";
+        httpd.expect_in_log(news);
+        httpd.allow_in_log("is not available");
+        let bridged = "before the database went away";
+        let ask = || {
+            std::thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| {
+                        assert_eq!(
+                            httpd.status("/members/", "alice", "alice secret"),
+                            200,
+                            "{mpm}"
+                        );
+                    });
+                }
+            });
+        };
+        wait_until("three children who know her", 20, || {
+            ask();
+            httpd.children_in_log("alice: password verified for") == 3
+        });
+        for outage in 1..=2 {
+            // Longer than what counts as one outage.
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            ask();
+            cluster.stop();
+            wait_until("children who bridge it", 20, || {
+                ask();
+                httpd.count_in_log(news) >= outage && httpd.children_in_log(bridged) == 3
+            });
+            (0..5).for_each(|_| ask());
+            assert_eq!(httpd.count_in_log(news), outage, "{mpm}");
+            cluster.begin();
+            wait_until("the database's return", 15, || {
+                httpd.status("/members/", "carol", "carol secret") == 401
+            });
+        }
+        httpd.finish();
+    }
+}

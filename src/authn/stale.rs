@@ -3,14 +3,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Proof, Site, Verifier};
+use super::{Site, Verifier};
 use crate::cache::{Claim, Id};
 use crate::hashers::Stored;
 use crate::store::Found;
 use crate::user::{User, UserModel, Wants};
 use quick_cache::unsync::Cache;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,6 @@ const FRESH: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Stale {
     kept: OnceLock<Mutex<Kept>>,
-    /// How often the database had answered, and one more, when an outage was last told of.
-    told: AtomicU64,
 }
 
 struct Kept {
@@ -56,12 +53,6 @@ struct Login {
 }
 
 impl Stale {
-    /// Whether nobody has said yet that this outage is bridged, which lasts as long as the database
-    /// has answered so often and no more (`Store::answers`).
-    pub fn is_news(&self, answers: u64) -> bool {
-        self.told.swap(answers + 1, Ordering::Relaxed) != answers + 1
-    }
-
     /// Who has this name in `model` now, whatever place has read it.
     pub(super) fn heed_name(&self, model: &UserModel, username: &str, found: &Found) {
         let Some(mut kept) = self.kept() else { return };
@@ -184,7 +175,7 @@ impl Verifier<'_> {
         wants: &Wants,
         username: &str,
         password: &[u8],
-    ) -> Option<(Arc<User>, Proof)> {
+    ) -> Option<Arc<User>> {
         let lately: Duration = self.stale?;
         let (user, credentials) = {
             let kept = site.stale.kept()?;
@@ -198,7 +189,7 @@ impl Verifier<'_> {
         };
         let accepted = matches!(self.hashers.read(&user.password), Stored::Candidate(_));
         let same = self.id(site, username, &user, password) == credentials;
-        (accepted && same).then_some((user, Proof::Stale))
+        (accepted && same).then_some(user)
     }
 
     /// A digest under the key of the cache, so that no password is kept.

@@ -99,7 +99,14 @@ pub(super) fn users() -> Vec<User> {
 /// In the calling thread, whose work is counted.
 pub(super) fn hashing() -> Hashing {
     let limits = Limits { threads: 1, queue: 100, memory: 0 };
-    Hashing::new(limits, 100, None, Box::new(|_| Err(std::io::ErrorKind::Other.into())), || ())
+    Hashing::new(
+        limits,
+        100,
+        None,
+        None,
+        Box::new(|_| Err(std::io::ErrorKind::Other.into())),
+        || (),
+    )
 }
 
 pub(super) fn site() -> Site {

@@ -11,7 +11,7 @@ fn threads() -> Box<Spawn> {
 }
 
 fn hashing(serving: usize) -> Arc<Hashing> {
-    Arc::new(Hashing::new(LIMITS, serving, None, threads(), || ()))
+    Arc::new(Hashing::new(LIMITS, serving, None, None, threads(), || ()))
 }
 
 /// What is closed until the test opens it.
@@ -49,7 +49,7 @@ fn expected(iterations: u32) -> Vec<u8> {
 #[test]
 fn the_crew_does_the_work() {
     for spawn in [threads(), Box::new(|_| Err(io::ErrorKind::Other.into())) as Box<Spawn>] {
-        let hashing = Hashing::new(LIMITS, 8, None, spawn, || ());
+        let hashing = Hashing::new(LIMITS, 8, None, None, spawn, || ());
         let verdict = hashing.check([9; 32], false, |crew| {
             let derived = crew.pbkdf2_sha256(b"secret", b"salt", 5000).unwrap();
             assert_eq!(*derived, expected(5000));
@@ -88,7 +88,7 @@ fn half_of_the_threads_may_wait_and_the_next_one_fails_at_once() {
 #[test]
 fn the_queue_has_a_bound() {
     let limits = Limits { threads: 2, queue: 1, ..LIMITS };
-    let hashing = Hashing::new(limits, 64, None, threads(), || ());
+    let hashing = Hashing::new(limits, 64, None, None, threads(), || ());
     let inside: Vec<_> =
         (0..3).filter_map(|_| Inside::enter(&hashing.inside, hashing.most)).collect();
     assert_eq!(inside.len(), 3, "two that run, one that waits");
@@ -103,7 +103,7 @@ fn who_has_waited_too_long_leaves_no_work_behind() {
     let places: Vec<Place> = (0..8).map(|_| Place::default()).collect();
     let turns = Turns::new(places.leak(), Box::leak(Box::default()), LIMITS, 1, |_| true);
     let limits = Limits { threads: 1, ..LIMITS };
-    let hashing = Hashing::new(limits, 64, Some(Arc::new(turns)), threads(), || ());
+    let hashing = Hashing::new(limits, 64, Some(Arc::new(turns)), None, threads(), || ());
     let within = |time| Admitted { hashing: &hashing, deadline: Instant::now() + time };
     let (soon, later) = (Duration::from_millis(50), Duration::from_secs(2));
     let (door, begun) = (Arc::new(Door::default()), Arc::new(AtomicU32::new(0)));

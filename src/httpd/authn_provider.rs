@@ -170,12 +170,14 @@ fn decide(
         let (site, wants) = (&site.site, &config.asks());
         authn::check_password(site, verifier, wants, &username, &text, &memo.patience)
     })?;
-    if matches!(decision, Decision::Granted(_, Proof::Stale))
-        && site.site.stale.is_news(site.site.store.answers())
+    if let Decision::Granted(_, Proof::Stale(error)) = &decision
+        && child::is_news(&site)
     {
-        let text = "the database is away: users who were verified lately are let in as they were \
-                    last read (AuthDjangoUnavailable stale=)";
-        log::request(request, log::Level::Warning, text);
+        let text = format!(
+            "{error}; users who were verified lately are let in as they were last read \
+             (AuthDjangoUnavailable stale=)"
+        );
+        log::request(request, log::Level::Warning, &text);
     }
     if let Decision::Granted(_, proof) = &decision
         && log::wants(request, log::Level::Debug)

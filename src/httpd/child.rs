@@ -3,8 +3,8 @@
 
 use super::log::Server;
 use super::pool::Pool;
-use super::{ffi, hashing, log, registry, socache};
-use crate::authn::{Owners, Site, Stale, Verifier};
+use super::{ffi, hashing, log, registry, shared_memory, socache};
+use crate::authn::{Outages, Owners, Site, Stale, Verifier};
 use crate::cache::{Key, Shared, Verified};
 use crate::config::{CacheTimeout, Config, Secret, Unavailable};
 use crate::error::Error;
@@ -45,6 +45,7 @@ struct Child {
     /// Whether what was verified counts at all: not with AuthDjangoCache off.
     remembers: bool,
     hashing: Hashing,
+    outages: Option<Outages>,
     stores: Mutex<Vec<Opened>>,
     sites: RwLock<Vec<Arc<KnownSite>>>,
 }
@@ -75,6 +76,7 @@ pub(super) fn begin(server: Server, cache: Option<(Key, Option<Arc<dyn Shared>>)
     let cache = cache.map_or_else(|| Key::random().map(|key| (key, None)), Ok);
     let host = Arc::new(Httpd { server, threads: threads() });
     let hashing = hashing::begin(&host);
+    let outages = shared_memory::get().zip(shared_memory::begin());
     let stores = registry::databases().len();
     let gate = Arc::new(Gate::new(host.threads()).expecting(stores));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {
@@ -83,6 +85,7 @@ pub(super) fn begin(server: Server, cache: Option<(Key, Option<Arc<dyn Shared>>)
         cache: cache.map(|(key, shared)| Verified::new(&key, shared)),
         remembers,
         hashing,
+        outages: outages.map(|(shared, begin)| Outages::new(&shared.outages, begin)),
         stores: Mutex::default(),
         sites: RwLock::default(),
     }));
@@ -185,6 +188,14 @@ pub(super) fn verify<T>(
     let lifetime = lifetime.filter(|_| child.remembers);
     let (hashers, hashing) = (hashers(config), &child.hashing);
     body(Verifier { hashers, hashing, cache, lifetime, stale })
+}
+
+/// Whether no child has told yet that the database of a site is away, as this one has seen it.
+pub(super) fn is_news(site: &KnownSite) -> bool {
+    let child = CHILD.read().unwrap_or_else(PoisonError::into_inner);
+    let outages = child.as_ref().and_then(|child| child.outages.as_ref());
+    let (database, answered) = (site.database.identity(), site.site.store.answered());
+    outages.is_none_or(|outages| outages.are_news(&database, answered))
 }
 
 fn same(a: Option<&Arc<Secret>>, b: Option<&Arc<Secret>>) -> bool {

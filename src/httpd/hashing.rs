@@ -1,21 +1,12 @@
 //! The edge of `Hashing`: the line that all children stand in, and threads of a lower priority.
 
 use super::child::{Httpd, children};
+use super::shared_memory::{self, Shared};
 use crate::config::HashingSettings;
-use crate::hashing::{Hashing, Limits, PLACES, Place, Turns};
+use crate::hashing::{Hashing, Limits, Siblings, Turns};
 use crate::store::Host;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::{io, mem, process, ptr};
-
-/// What the children share.
-struct Line {
-    next: AtomicU64,
-    places: [Place; PLACES],
-}
-
-/// Made once: the children of a graceful restart stand in one line with those before them.
-static LINE: OnceLock<&'static Line> = OnceLock::new();
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem, process};
 
 static LIMITS: Mutex<Option<Limits>> = Mutex::new(None);
 
@@ -28,32 +19,10 @@ const NICE: libc::c_int = 5;
 /// each query of the database.
 const SLICE: u64 = 100_000_000;
 
-/// Makes the line, before the fork, and keeps the limits for the children.
-pub(super) fn start(settings: Option<&HashingSettings>) -> Result<(), String> {
+/// Keeps the limits for the children.
+pub(super) fn start(settings: Option<&HashingSettings>) {
     let limits = settings.copied().unwrap_or_default().limits();
     *LIMITS.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
-    if LINE.get().is_some() {
-        return Ok(());
-    }
-    // SAFETY: new memory at an address of the system's choice, of which nobody else knows.
-    let memory = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            size_of::<Line>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if memory == libc::MAP_FAILED {
-        let error = io::Error::last_os_error();
-        return Err(format!("AuthDjangoHashing: no memory to share with children: {error}"));
-    }
-    // SAFETY: the memory is as large as a line, aligned to a page, full of zeros, which are values
-    // of its atomics, and is never unmapped.
-    let _ = LINE.set(unsafe { &*memory.cast::<Line>() });
-    Ok(())
 }
 
 /// What this child hashes with.
@@ -66,9 +35,12 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
         limits.threads = limits.threads.min(half);
         limits.queue = limits.queue.min(half - limits.threads);
     }
-    let turns = LINE
-        .get()
-        .map(|line| Arc::new(Turns::new(&line.places, &line.next, limits, process::id(), lives)));
+    let (shared, process) = (shared_memory::get(), process::id());
+    let line = |shared: &'static Shared| {
+        Arc::new(Turns::new(&shared.places, &shared.next, limits, process, lives))
+    };
+    let siblings = |shared: &'static Shared| Siblings::new(&shared.checks, process, lives);
+    let (turns, siblings) = (shared.map(line), shared.map(siblings));
     let (spawner, serving) = (Arc::clone(host), host.threads());
     let spawn = move |body: Box<dyn FnOnce() + Send>| {
         spawner.spawn(
@@ -79,7 +51,7 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
             }),
         )
     };
-    Hashing::new(limits, serving, turns, Box::new(spawn), trim)
+    Hashing::new(limits, serving, turns, siblings, Box::new(spawn), trim)
 }
 
 /// Lowers the priority of the calling thread, which on Linux is one of its own.

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// A database that has answered somebody in so many milliseconds is not away.
-const LATELY: u64 = 1000;
+/// A database that has answered somebody within this time is not away.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// How the connections of a kind are asked.
 pub(super) trait Fetch: Connector {
@@ -74,30 +74,29 @@ pub(super) struct Pooled<C: Connector> {
     pub(super) selects: Selects,
 }
 
-/// How often the database has answered, and when it last did, in milliseconds since `begin`.
+/// When the database has last answered, in milliseconds since `begin`, and one more; 0: never.
 struct Answers {
     begin: Instant,
-    count: AtomicU64,
     last: AtomicU64,
 }
 
 impl Answers {
     fn new() -> Self {
-        Self { begin: Instant::now(), count: AtomicU64::new(0), last: AtomicU64::new(0) }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        Self { begin: Instant::now(), last: AtomicU64::new(0) }
     }
 
     fn add(&self) {
-        self.last.store(self.now(), Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or_default();
+        self.last.store(now + 1, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Option<Instant> {
+        let last = self.last.load(Ordering::Relaxed).checked_sub(1)?;
+        self.begin.checked_add(Duration::from_millis(last))
     }
 
     fn are_recent(&self) -> bool {
-        let some = self.count.load(Ordering::Relaxed) > 0;
-        some && self.now().saturating_sub(self.last.load(Ordering::Relaxed)) < LATELY
+        self.last().is_some_and(|last| last.elapsed() < LATELY)
     }
 }
 
@@ -254,8 +253,8 @@ impl<C: Fetch> Store for Pooled<C> {
         self.timeout
     }
 
-    fn answers(&self) -> u64 {
-        self.answers.count.load(Ordering::Relaxed)
+    fn answered(&self) -> Option<Instant> {
+        self.answers.last()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::client::{self, Response, basic};
 use super::{directory, module, run, wait_until};
+use std::collections::HashSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -225,6 +226,14 @@ impl Httpd {
     /// How many lines of the log have this text.
     pub fn count_in_log(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// How many children have said that.
+    pub fn children_in_log(&self, text: &str) -> usize {
+        let log = self.log();
+        let said = log.lines().filter(|line| line.contains(text));
+        let pids = said.filter_map(|line| line.split_once("[pid ")?.1.split([':', ']']).next());
+        pids.collect::<HashSet<_>>().len()
     }
 
     pub fn pid(&self) -> u32 {

@@ -105,7 +105,7 @@ fn that_too_many_ask_is_no_outage() {
         assert!(errors.into_iter().all(|error| overloaded(error) == is_overload));
         if is_overload {
             // Who has no time left finds nothing out, however long nobody was answered.
-            thread::sleep(Duration::from_millis(LATELY + 100));
+            thread::sleep(LATELY + Duration::from_millis(100));
             assert!(overloaded(ask(Duration::ZERO).unwrap_err()));
         }
     }
