@@ -38,7 +38,6 @@ class Bench:
 
     def __init__(self, state, cluster, made, figures, seconds):
         self.state, self.cluster, self.columns, self.figures, self.seconds = state, cluster, made, figures, seconds
-        self.by_key = {column.key: column for column in made}
         self.servers, self.statement = {}, None
         self.slow = {column.key: itertools.cycle(load.basics(load.SLOW)) for column in made}
         self.headers = {"one": load.basics(["one"]), "crowd": load.basics(load.WARM)}
@@ -77,8 +76,8 @@ class Bench:
                 return
             found = load.wrk(self.servers[column.key], column.path(rule), self.state / "session", connections, self.seconds)
         elif column.kind == "hash":
-            asked = self.headers["one"] * connections if who == "one" else list(itertools.islice(self.slow[column.key], connections))
-            found = load.each_once(self.servers[column.key], column.path(rule), asked, connections)
+            asked = itertools.cycle(self.headers["one"]) if who == "one" else self.slow[column.key]
+            found = load.hashed(self.servers[column.key], column.path(rule), asked, connections, self.seconds)
         else:
             asked = self.servers[column.key], column.path(rule), self.state / who, connections
             if column.keeps and who == "crowd":
@@ -100,19 +99,20 @@ class Bench:
                     self.cell(number, column, rule, who, connections)
             if connections == 1 and who == WHO[0] and rule == RULES[0]:
                 self.figures.add(number, self.cluster.pgbench(*self.statement, self.seconds), "pgbench", "row")
-        say("listings and checkouts")
-        self.pages(number)
-        for key in ("row", "watch", "sqlite"):
-            if key in self.servers:
-                say(f"first logins and the storm: {self.by_key[key].label}")
-                self.logins(number, key)
-
-    def pages(self, number):
         # A column that hashes takes a long time for these: each has a round of its own, mod_wsgi the first.
         slow = sorted((column.key for column in self.columns if column.kind == "hash"), reverse=True)[number:number + 1]
-        for column in self.columns:
-            if column.kind == "browser" or (column.kind == "hash" and column.key not in slow):
-                continue
+        columns = [column for column in self.columns if column.kind == "file" or column.key in slow]
+        say("listings and checkouts")
+        self.pages(number, columns)
+        say("first logins")
+        self.first_logins(number)
+        for column in columns:
+            if column.key != "none":
+                say(f"the storm: {column.label}")
+                self.storm(number, column)
+
+    def pages(self, number, columns):
+        for column in columns:
             server = self.servers[column.key]
             times = 1 if column.kind == "hash" else 20
             taken = [load.listing(server) for _ in range(times)]
@@ -123,23 +123,32 @@ class Bench:
                 # Else it goes on hashing for whoever has left, beside what is measured next.
                 server.restart()
 
-    def logins(self, number, key):
-        server = self.servers[key]
+    def first_logins(self, number):
+        self.begin_anew(self.servers["row"])
+        for key in ("row", "wsgi"):
+            server = self.servers[key]
+            found = load.each_once(server, "/user/file.txt", load.basics(load.FIRST), len(load.FIRST))
+            self.figures.add(number, found["total"], "first", key)
+
+    def storm(self, number, column):
+        server = self.servers[column.key]
+        self.begin_anew(server)
+        verified = load.SLOW[len(load.FIRST):] if column.kind == "hash" else load.WARM
+        if column.ours and column.kind != "hash":
+            load.warm(server)
+        rate = self.figures.values["rate", column.key, "user", "crowd", 64][number] / 2
+        for what, value in load.storm(server, verified, rate).items():
+            self.figures.add(number, value, what, column.key)
+        # What is left of the storm goes on hashing.
+        self.begin_anew(server)
+        if column.ours and column.kind != "hash":
+            for rule in RULES:
+                load.warm(server, rule)
+
+    def begin_anew(self, server):
+        """A child that has connected, and has seen no password of the others."""
         server.restart()
-        # A child that has connected, and has seen no password of these.
-        load.each_once(server, "/user/file.txt", load.basics(load.WARM[:4]), 4)
-        if key == "row":
-            for other in (server, self.servers["wsgi"]):
-                found = load.each_once(other, "/user/file.txt", load.basics(load.FIRST), 64)
-                self.figures.add(number, found["total"], "first", key if other is server else "wsgi")
-            server.restart()
-        load.warm(server)
-        rate = self.figures.values["rate", key, "user", "crowd", 64][number] / 2
-        for what, value in load.storm(server, rate).items():
-            self.figures.add(number, value, what, key)
-        server.restart()
-        for rule in RULES:
-            load.warm(server, rule)
+        load.each_once(server, "/user/file.txt", load.basics(load.SLOW[-4:]), 4)
 
 
 def main():

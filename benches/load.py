@@ -1,6 +1,7 @@
 """What each column is asked, and how long that takes."""
 import collections
 import concurrent.futures
+import itertools
 import multiprocessing
 import shutil
 import statistics
@@ -18,8 +19,8 @@ STORM = 5
 WARM, SLOW = [f"user{n:04}" for n in range(1000)], [f"slow{n:04}" for n in range(1000)]
 # Who log in for the first time, all at once.
 FIRST = SLOW[:64]
-# Longest for one cell of a column that hashes each request; what takes longer is said to.
-PATIENCE = 30
+# Longest for one listing or checkout; what takes longer is said to.
+PATIENCE = 300
 FLOOD = 16
 
 
@@ -39,13 +40,26 @@ def wrk(server, path, headers, connections, seconds):
 
 
 def each_once(server, path, headers, connections, patience=60):
-    """The same of one request for each header: what hashes each request leaves wrk's connections behind half done."""
-    before = cpu_seconds(server)
-    done = drive(server.port, at_once([request(path, header) for header in headers]), connections, patience)
-    used = cpu_seconds(server) - before
+    """The same of one request for each header."""
+    return _driven(server, path, headers, connections, patience)
+
+
+def hashed(server, path, headers, connections, seconds):
+    """The same of what hashes each request: on each connection one at least, and the next ones for so long. Unlike wrk it waits
+    for those that are under way in the end, which are a large part of all."""
+    end = time.perf_counter() + seconds
+    until = itertools.takewhile(lambda counted: counted[0] < connections or time.perf_counter() < end, enumerate(headers))
+    return _driven(server, path, (header for _, header in until), connections, patience=60)
+
+
+def _driven(server, path, headers, connections, patience):
+    before, sent = cpu_seconds(server), itertools.count()
+    requests = (request(path, header) for header, _ in zip(headers, sent))
+    done = drive(server.port, at_once(requests), connections, patience)
+    used, sent = cpu_seconds(server) - before, next(sent)
     answers = collections.Counter(status for *_, status in done)
-    if answers != {200: len(headers)}:
-        server.fail(f"{path}: {dict(answers)} for {len(headers)} requests")
+    if answers != {200: sent}:
+        server.fail(f"{path}: {dict(answers)} for {sent} requests")
     latencies = sorted(latency for _, latency, _ in done)
     return {
         "rate": len(done) / done[-1][0], "p50": statistics.median(latencies),
@@ -110,9 +124,9 @@ def checkout(server, state):
     return taken
 
 
-def _verified(port, rate, seconds):
-    """The p99 of verified users who come at that rate, and how many of them were refused or left without an answer."""
-    requests = [request("/user/file.txt", header) for header in basics(WARM)]
+def _verified(port, names, rate, seconds):
+    """The p99 of these verified users, who come at that rate, and how many of them were refused or left without an answer."""
+    requests = [request("/user/file.txt", header) for header in basics(names)]
     done = drive(port, at_rate(requests, rate, seconds), 64, seconds + 5)
     served = sorted(latency for _, latency, status in done if status == 200)
     failed = int(rate * seconds) - len(served)
@@ -131,8 +145,8 @@ def _flood(port, seconds):
     return len(drive(port, wrong, FLOOD, seconds))
 
 
-def storm(server, rate):
-    """Verified users come at this rate whatever happens: their p99 before the storm and in it, and how many of them failed.
+def storm(server, names, rate):
+    """These verified users come at this rate whatever happens: their p99 before the storm and in it, and how many of them failed.
 
     The storm is 64 first logins at once, of which so many were done in 5 s, beside 16 connections that try wrong
     passwords without end.
@@ -140,10 +154,10 @@ def storm(server, rate):
     with concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context("fork")) as pool:
         # All begin now: a fork of this process takes long enough to be seen in a p99.
         concurrent.futures.wait([pool.submit(time.sleep, 0.5) for _ in range(3)])
-        calm, failed = pool.submit(_verified, server.port, rate, 3).result()
+        calm, failed = pool.submit(_verified, server.port, names, rate, 3).result()
         if failed:
             server.fail(f"{failed} requests of verified users failed without a storm")
         logins = pool.submit(_logins, server.port, STORM)
         flood = pool.submit(_flood, server.port, STORM)
-        during, failed = pool.submit(_verified, server.port, rate, STORM).result()
+        during, failed = pool.submit(_verified, server.port, names, rate, STORM).result()
         return {"calm": calm, "storm": during, "failed": failed, "logins": logins.result(), "flood": flood.result()}

@@ -1,4 +1,5 @@
 """The tables, in Markdown."""
+from load import PATIENCE
 from reach import lines
 
 WHO = {"one": "one user", "crowd": "1,000 users in turn"}
@@ -28,7 +29,7 @@ def cell(figures, key, show, against=None):
     """A median, and in parentheses what it is of the column without authentication."""
     value = figures.of(*key)
     if value is None:
-        return "over 30 s" if figures.late(*key) else "–"
+        return f"over {PATIENCE} s" if figures.late(*key) else "–"
     ratio = figures.ratio(key, against) if against and against != key else None
     return show(value) + (f" ({ratio:.2g})" if ratio is not None else "")
 
@@ -107,9 +108,9 @@ def markdown(columns, figures, machine, pbkdf2):
 {machine}; {figures.rounds} round{'s' * (figures.rounds > 1)} in turn, medians.
 
 In parentheses: of the requests/s without authentication. Warm columns have every password verified before. The columns that
-compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once for each connection, and 1,000
-users in turn are the next so many of them; their listings and checkouts are measured once. The same password of the same user
-at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where
+compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold) are asked once on each connection at least; their
+listings, checkouts and storms are measured once, and users who come in the storm are hashed, too. The same password of the same
+user at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where
 rows are kept, 1,000 users in turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this
 module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end; verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
 backend, is a scheduling group of its own, unless autogroups are named above.
