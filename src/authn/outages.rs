@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Places for databases; two that share one are told of more often.
-pub const DATABASES: usize = 64;
+/// As many databases can be told of.
+pub const DATABASES: usize = 256;
 
 /// Children see the beginning of an outage at different moments: who had an answer for so much longer
 /// than another one had none is at the same beginning.
@@ -18,7 +18,7 @@ const TIME: u64 = (1 << 40) - 1;
 
 /// What all children know of databases that are away.
 pub struct Outages {
-    /// 0, or the last outage that was told of.
+    /// 0, or the last outage that was told of, each of another database.
     told: &'static [AtomicU64],
     /// What time counts from in all children.
     begin: Instant,
@@ -35,16 +35,21 @@ impl Outages {
     pub fn are_news(&self, database: &str, answered: Option<Instant>) -> bool {
         let mut hasher = DefaultHasher::new();
         database.hash(&mut hasher);
-        let (name, place) = (hasher.finish() & !TIME, hasher.finish() & TIME);
-        let place = place.checked_rem(self.told.len() as u64).and_then(|n| usize::try_from(n).ok());
-        let Some(place) = place.and_then(|n| self.told.get(n)) else { return true };
+        let name = hasher.finish() & !TIME;
         let (now, answered) = (self.time(Some(Instant::now())), self.time(answered));
         let same = SAME.as_millis() as u64;
         let news = |told: u64| {
-            let other = told & !TIME != name || told == 0;
-            (other || answered > (told & TIME) + same).then_some(name | now)
+            let over = told & !TIME == name && answered > (told & TIME) + same;
+            (told == 0 || over).then_some(name | now)
         };
-        place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, news).is_ok()
+        for place in self.told {
+            match place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, news) {
+                Ok(_) => return true,
+                Err(told) if told & !TIME == name => return false,
+                Err(_) => {}
+            }
+        }
+        false
     }
 
     /// Never 0.
@@ -75,6 +80,11 @@ mod tests {
         // It has answered since, and is away again.
         let later = Some(Instant::now() + SAME * 2);
         assert!(second.are_news("a", later));
-        assert!(!first.are_news("a", ago(0)));
+        assert!(!first.are_news("a", ago(0)) && !first.are_news("b", ago(0)));
+        // However many there are.
+        let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let told = names.iter().filter(|name| first.are_news(name, ago(3))).count();
+        assert_eq!(told, 62);
+        assert!(names.iter().all(|name| !second.are_news(name, ago(3))));
     }
 }

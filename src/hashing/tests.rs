@@ -1,6 +1,6 @@
 use super::*;
 use std::io;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 
@@ -164,6 +164,44 @@ fn equal_checks_are_done_once() {
     assert_eq!(done.load(Ordering::SeqCst), 2);
     // It is over: the next one is done anew.
     assert_eq!(hashing.check([1; 32], false, |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+}
+
+/// Before it looks whether all have learnt that the password is right.
+#[test]
+fn a_check_waits_for_an_equal_one_of_another_child() {
+    let places: Vec<AtomicU64> = (0..8).map(|_| AtomicU64::new(0)).collect();
+    let places: &[AtomicU64] = places.leak();
+    let child = |process| {
+        let siblings = Siblings::new(places, process, |_| true);
+        Hashing::new(LIMITS, 64, None, Some(siblings), threads(), || ())
+    };
+    let (first, second, id) = (child(1), child(2), [1; 32]);
+    let (door, entered, done) = (Door::default(), Door::default(), AtomicU32::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            first.check(id, true, |_| {
+                entered.open();
+                door.wait();
+                done.store(1, Ordering::SeqCst);
+                Ok(Verdict::Correct)
+            })
+        });
+        entered.wait();
+        // Where nobody learns of it there is nothing to wait for.
+        assert_eq!(second.check(id, false, |_| Ok(Verdict::Wrong)), Ok(Verdict::Wrong));
+        let other = scope.spawn(|| {
+            second.check(id, true, |_| {
+                assert_eq!(done.load(Ordering::SeqCst), 1);
+                Ok(Verdict::Correct)
+            })
+        });
+        until(|| second.inside.load(Ordering::SeqCst) == 1);
+        thread::sleep(Duration::from_millis(20));
+        assert!(!other.is_finished());
+        door.open();
+        assert_eq!(other.join().unwrap(), Ok(Verdict::Correct));
+    });
+    assert!(places.iter().all(|place| place.load(Ordering::SeqCst) == 0));
 }
 
 /// Who came first has no time left; who has waited for him has.

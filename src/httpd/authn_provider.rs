@@ -171,7 +171,8 @@ fn decide(
         authn::check_password(site, verifier, wants, &username, &text, &memo.patience)
     })?;
     if let Decision::Granted(_, Proof::Stale(error)) = &decision
-        && child::is_news(&site)
+        && log::wants(request, log::Level::Warning)
+        && child::is_news(&site, error)
     {
         let text = format!(
             "{error}; users who were verified lately are let in as they were last read \

@@ -190,12 +190,11 @@ pub(super) fn verify<T>(
     body(Verifier { hashers, hashing, cache, lifetime, stale })
 }
 
-/// Whether no child has told yet that the database of a site is away, as this one has seen it.
-pub(super) fn is_news(site: &KnownSite) -> bool {
+/// Whether no child has told yet of an outage of a site's database, as this one sees it.
+pub(super) fn is_news(site: &KnownSite, outage: &Error) -> bool {
     let child = CHILD.read().unwrap_or_else(PoisonError::into_inner);
     let outages = child.as_ref().and_then(|child| child.outages.as_ref());
-    let (database, answered) = (site.database.identity(), site.site.store.answered());
-    outages.is_none_or(|outages| outages.are_news(&database, answered))
+    outages.is_none_or(|outages| outages.are_news(&outage.kind(), site.site.store.answered()))
 }
 
 fn same(a: Option<&Arc<Secret>>, b: Option<&Arc<Secret>>) -> bool {

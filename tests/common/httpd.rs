@@ -228,10 +228,10 @@ impl Httpd {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
 
-    /// How many children have said that.
-    pub fn children_in_log(&self, text: &str) -> usize {
+    /// How many children have said that since the log had so many lines.
+    pub fn children_in_log(&self, since: usize, text: &str) -> usize {
         let log = self.log();
-        let said = log.lines().filter(|line| line.contains(text));
+        let said = log.lines().skip(since).filter(|line| line.contains(text));
         let pids = said.filter_map(|line| line.split_once("[pid ")?.1.split([':', ']']).next());
         pids.collect::<HashSet<_>>().len()
     }
