@@ -38,11 +38,12 @@ fn a_page_of_pictures_asks_nothing_and_every_change_counts() {
             });
             (session, headers)
         };
-        let denied = |headers: &str, what: &str| {
-            let is_denied = || get(httpd.port, "/members/", headers).status == 401;
+        let answered = |headers: &str, status: u16, what: &str| {
+            let is_so = || get(httpd.port, "/members/", headers).status == status;
             // In each child.
-            wait_until(what, 1, || (0..20).all(|_| is_denied()));
+            wait_until(what, 1, || (0..20).all(|_| is_so()));
         };
+        let denied = |headers: &str, what: &str| answered(headers, 401, what);
         let (session, alice) = log_in(&mut django, "alice");
         let (_, bob) = log_in(&mut django, "bob");
         django.log_out(&session);
@@ -54,7 +55,7 @@ fn a_page_of_pictures_asks_nothing_and_every_change_counts() {
         django.change("active=alice=0");
         denied(&alice, "the deactivation");
         django.change("active=alice=1");
-        page(&httpd, &alice);
+        answered(&alice, 200, "the return");
         django.change("password=alice=another");
         denied(&alice, "the new password");
         django.change("password=alice=alice secret");
