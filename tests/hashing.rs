@@ -302,10 +302,10 @@ fn hashed_once(topic: &str, mpm: &str, children: usize, directive: &str, again: 
     )));
     thread::scope(|scope| {
         let ask = || assert_eq!(httpd.status("/members/", "bob", "bob secret"), 200);
-        let hashed = || httpd.children().into_iter().map(hashing_seconds).sum::<f64>();
-        let before = hashed();
+        let spent = || httpd.children().into_iter().map(hashing_seconds).sum::<f64>();
+        let before = spent();
         scope.spawn(ask);
-        wait_until("the hash", 10, || hashed() > before);
+        wait_until("the hash", 10, || spent() > before);
         for _ in 0..11 {
             scope.spawn(ask);
             scope.spawn(|| assert_eq!(httpd.status("/public/", "", ""), 200));

@@ -56,6 +56,7 @@ fn a_page_of_pictures_asks_nothing_and_every_change_counts() {
         denied(&alice, "the deactivation");
         django.change("active=alice=1");
         answered(&alice, 200, "the return");
+        page(&httpd, &alice);
         django.change("password=alice=another");
         denied(&alice, "the new password");
         django.change("password=alice=alice secret");

@@ -76,7 +76,7 @@ pub(super) fn begin(server: Server, cache: Option<(Key, Option<Arc<dyn Shared>>)
     let cache = cache.map_or_else(|| Key::random().map(|key| (key, None)), Ok);
     let host = Arc::new(Httpd { server, threads: threads() });
     let hashing = hashing::begin(&host);
-    let outages = shared_memory::get().zip(shared_memory::begin());
+    let outages = shared_memory::get();
     let stores = registry::databases().len();
     let gate = Arc::new(Gate::new(host.threads()).expecting(stores));
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Child {

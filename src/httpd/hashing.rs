@@ -1,7 +1,7 @@
 //! The edge of `Hashing`: the line that all children stand in, and threads of a lower priority.
 
 use super::child::{Httpd, children};
-use super::shared_memory::{self, Shared};
+use super::shared_memory;
 use crate::config::HashingSettings;
 use crate::hashing::{Hashing, Limits, Siblings, Turns};
 use crate::store::Host;
@@ -35,12 +35,12 @@ pub(super) fn begin(host: &Arc<Httpd>) -> Hashing {
         limits.threads = limits.threads.min(half);
         limits.queue = limits.queue.min(half - limits.threads);
     }
-    let (shared, process) = (shared_memory::get(), process::id());
-    let line = |shared: &'static Shared| {
-        Arc::new(Turns::new(&shared.places, &shared.next, limits, process, lives))
-    };
-    let siblings = |shared: &'static Shared| Siblings::new(&shared.checks, process, lives);
-    let (turns, siblings) = (shared.map(line), shared.map(siblings));
+    let process = process::id();
+    let shared = shared_memory::get().map(|(shared, _)| {
+        let turns = Turns::new(&shared.places, &shared.next, limits, process, lives);
+        (Arc::new(turns), Siblings::new(&shared.checks, process, lives))
+    });
+    let (turns, siblings) = shared.unzip();
     let (spawner, serving) = (Arc::clone(host), host.threads());
     let spawn = move |body: Box<dyn FnOnce() + Send>| {
         spawner.spawn(

@@ -47,12 +47,7 @@ pub(super) fn make() -> Result<(), String> {
     Ok(())
 }
 
-/// What was made.
-pub(super) fn get() -> Option<&'static Shared> {
-    MEMORY.get().map(|(shared, _)| *shared)
-}
-
-/// When it was made.
-pub(super) fn begin() -> Option<Instant> {
-    MEMORY.get().map(|(_, begin)| *begin)
+/// What was made, and when.
+pub(super) fn get() -> Option<(&'static Shared, Instant)> {
+    MEMORY.get().copied()
 }
