@@ -133,15 +133,17 @@ class Bench:
     def storm(self, number, column):
         server = self.servers[column.key]
         self.begin_anew(server)
-        verified = load.SLOW[len(load.FIRST):] if column.kind == "hash" else load.WARM
-        if column.ours and column.kind != "hash":
+        hashes = column.kind == "hash"
+        warms = column.ours and not hashes
+        verified = load.SLOW[len(load.FIRST):] if hashes else load.WARM
+        if warms:
             load.warm(server)
         rate = self.figures.values["rate", column.key, "user", "crowd", 64][number] / 2
         for what, value in load.storm(server, verified, rate).items():
             self.figures.add(number, value, what, column.key)
         # What is left of the storm goes on hashing.
         self.begin_anew(server)
-        if column.ours and column.kind != "hash":
+        if warms:
             for rule in RULES:
                 load.warm(server, rule)
 

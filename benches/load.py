@@ -39,20 +39,16 @@ def wrk(server, path, headers, connections, seconds):
     return {"rate": 1e6 * requests / microseconds, "p50": p50 / 1e6, "p99": p99 / 1e6, "cpu": used / requests}
 
 
-def each_once(server, path, headers, connections, patience=60):
-    """The same of one request for each header."""
-    return _driven(server, path, headers, connections, patience)
-
-
 def hashed(server, path, headers, connections, seconds):
     """The same of what hashes each request: on each connection one at least, and the next ones for so long. Unlike wrk it waits
     for those that are under way in the end, which are a large part of all."""
     end = time.perf_counter() + seconds
     until = itertools.takewhile(lambda counted: counted[0] < connections or time.perf_counter() < end, enumerate(headers))
-    return _driven(server, path, (header for _, header in until), connections, patience=60)
+    return each_once(server, path, (header for _, header in until), connections)
 
 
-def _driven(server, path, headers, connections, patience):
+def each_once(server, path, headers, connections, patience=60):
+    """The same of one request for each header."""
     before, sent = cpu_seconds(server), itertools.count()
     requests = (request(path, header) for header, _ in zip(headers, sent))
     done = drive(server.port, at_once(requests), connections, patience)

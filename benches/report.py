@@ -112,8 +112,8 @@ compute a hash for each request (mod_authn_socache before bcrypt, mod_wsgi, cold
 listings, checkouts and storms are measured once, and users who come in the storm are hashed, too. The same password of the same
 user at the same time is hashed once by this module, so that cold, one user with many connections is not a hash for each. Where
 rows are kept, 1,000 users in turn have been asked for in the second before. mod_dbd has a pool of 4 connections, as this
-module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end; verified users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL
-backend, is a scheduling group of its own, unless autogroups are named above.
+module has. The storm: 64 first logins at once, and 16 connections that try wrong passwords without end; verified
+users are sent in whole milliseconds, and their time counts from when they were due. No session, and so no PostgreSQL backend, is a scheduling group of its own, unless autogroups are named above.
 pgbench -M prepared, one client, takes {seconds(pgbench)} for the statement of the column with the row read.
 
 Requests/s of one user, but of users in turn where a hash is computed for each, with 64 connections and with one; queries for a
